@@ -1,0 +1,294 @@
+"""Run plans in plain PyTorch, on any device and in any floating dtype.
+
+Owns the two executors: `unroll` runs the forward programs with ordinary PyTorch operations, so autograd can
+differentiate it (the truth that everything else is compared with); `backpropagate` runs the symbolic backward programs
+by hand, with one product over time and batch for each operand's weight gradients. Takes plans and tensors, gives
+tensors. Never traces, never chooses a backend.
+
+Masks: `valid` (T, B, 1) is False past the end of a sequence: the state stays and the output is zero. `reset`
+(T, B, 1) is True where the state goes back to its start before the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ifog.compiler.gradients import Backward, Gradients
+from ifog.compiler.graph import Level, Node, matrices
+from ifog.compiler.operations import OPERATIONS
+from ifog.compiler.planning import Plan, Stage
+
+__all__ = ["Inputs", "Unrolled", "backpropagate", "unroll"]
+
+Values = dict[int, Tensor]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a sequence is computed from.
+
+    Attributes:
+        x: The input `(T, B, D)`, or token ids `(T, B)` that pick columns of the input matrices.
+        states: The states before the first step, each `(B, n)`.
+        parameters: By name.
+        masks: One for each of the graph's random masks, `(T or 1, B, n)`.
+        valid: Which steps are within their sequence, `(T, B, 1)`; None: all.
+        reset: Before which steps the state goes back to its start, `(T, B, 1)`; None: never.
+    """
+
+    x: Tensor
+    states: tuple[Tensor, ...]
+    parameters: Mapping[str, Tensor]
+    masks: tuple[Tensor, ...] = ()
+    valid: Tensor | None = None
+    reset: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """What a sequence gives.
+
+    Attributes:
+        output: `(T, B, P)`; zero where a step is not valid.
+        states: After the last valid step, each `(B, n)`.
+        kept: The values that were asked for, each `(T, B, n)`.
+        fixed: The values computed outside the loop, for `backpropagate`.
+        history: The states after every step, each `(T, B, n)`; empty unless asked for.
+    """
+
+    output: Tensor
+    states: tuple[Tensor, ...]
+    kept: Values
+    fixed: Values
+    history: tuple[Tensor, ...]
+
+
+def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool = False) -> Unrolled:
+    """Runs the forward programs over a whole sequence.
+
+    Args:
+        plan: From `planning.plan`.
+        inputs: Tensors of one device and one floating dtype.
+        keep: Numbers of the plan's nodes whose values at every step are wanted.
+        history: Whether the states after every step are wanted.
+    """
+    graph, levels = plan.graph, plan.graph.levels
+    fixed = _fixed(plan, inputs)
+    steps, batch = inputs.x.shape[:2]
+    in_loop = [i for i in keep if levels[i] == Level.STEP]
+    weights = _stack(graph.nodes, plan.step, inputs.parameters)
+    constants = {i: v for i, v in fixed.items() if levels[i] == Level.CONSTANT}
+    slices = {i: _over_time(fixed[i], steps).unbind(0) for i in plan.sequences}
+    states, outputs, kept, past = inputs.states, [], {i: [] for i in in_loop}, [[] for _ in inputs.states]  # type: ignore[var-annotated]
+    for t in range(steps):
+        if inputs.reset is not None:
+            states = tuple(torch.where(inputs.reset[t], s0, s) for s0, s in zip(inputs.states, states, strict=True))
+        values = constants | {i: s[t] for i, s in slices.items()}
+        values.update((s.node, v) for s, v in zip(graph.states, states, strict=True))
+        _run(graph.nodes, plan.step, values, weights)
+        following = tuple(_rows(values[s.next], v) for s, v in zip(graph.states, states, strict=True))
+        output = _rows(values[graph.output], values[graph.states[0].node])
+        if inputs.valid is not None:
+            following = tuple(torch.where(inputs.valid[t], n, v) for n, v in zip(following, states, strict=True))
+            output = torch.where(inputs.valid[t], output, 0.0)
+        states = following
+        outputs.append(output)
+        for i in in_loop:
+            kept[i].append(values[i])
+        if history:
+            for sequence, state in zip(past, states, strict=True):
+                sequence.append(state)
+    empty = inputs.states[0].new_empty
+    output = torch.stack(outputs) if steps else empty(0, batch, graph.output_size)
+    found = {i: torch.stack(v) if steps else empty(0, batch, graph.nodes[i].size) for i, v in kept.items()}
+    found |= {i: _broadcast(fixed[i], steps, batch) for i in keep if i not in found}
+    return Unrolled(output, states, found, fixed, tuple(torch.stack(p) for p in past) if history and steps else ())
+
+
+def backpropagate(
+    gradients: Gradients, inputs: Inputs, forward: Unrolled, d_output: Tensor, d_states: Sequence[Tensor]
+) -> tuple[Tensor | None, tuple[Tensor, ...], dict[str, Tensor]]:
+    """Runs the backward programs over a whole sequence.
+
+    Args:
+        gradients: From `gradients.differentiate`.
+        inputs: The same as given to `unroll`.
+        forward: What `unroll` gave with `keep=gradients.saved` and `history=True`.
+        d_output: Cotangent of the output, `(T, B, P)`.
+        d_states: Cotangents of the last states, each `(B, n)`.
+
+    Returns:
+        The gradients of the input (None for token ids), of the first states, and of the parameters by name.
+    """
+    if not len(inputs.x):  # no step, so the states pass through and nothing else was used
+        return (torch.zeros_like(inputs.x) if inputs.x.is_floating_point() else None), tuple(d_states), {}
+    graph, nodes = gradients.plan.graph, gradients.nodes
+    over_time, d_first = _loop_back(gradients, inputs, forward, d_output, d_states)
+    d_parameters: dict[str, Tensor] = {}
+    _weight_gradients(gradients.step, over_time, d_parameters, inputs.parameters, {})
+
+    values = forward.fixed | over_time
+    tokens = {i: inputs.x for i, n in enumerate(graph.nodes) if n.op == "input" and not inputs.x.is_floating_point()}
+    _run(nodes, gradients.input.stages, values, _stack(nodes, gradients.input.stages, inputs.parameters))
+    _weight_gradients(gradients.input, values, d_parameters, inputs.parameters, tokens)
+    _run(nodes, gradients.constant.stages, values, _stack(nodes, gradients.constant.stages, inputs.parameters))
+    _weight_gradients(gradients.constant, values, d_parameters, inputs.parameters, {})
+    for i, d in gradients.constant.results:
+        name = str(nodes[i].attributes[0])
+        d_parameters[name] = values[d].reshape(inputs.parameters[name].shape)
+    d_x = next((values[d] for i, d in gradients.input.results if nodes[i].op == "input"), None)
+    if d_x is None and inputs.x.is_floating_point():
+        d_x = torch.zeros_like(inputs.x)
+    return d_x, d_first, d_parameters
+
+
+def _loop_back(
+    gradients: Gradients, inputs: Inputs, forward: Unrolled, d_output: Tensor, d_states: Sequence[Tensor]
+) -> tuple[Values, tuple[Tensor, ...]]:
+    """The backward loop: what it collects at every step, and the cotangents of the first states."""
+    plan, nodes = gradients.plan, gradients.nodes
+    graph, levels, steps = plan.graph, plan.graph.levels, len(inputs.x)
+    weights = _stack(nodes, gradients.step.stages, inputs.parameters)
+    constants = {i: v for i, v in forward.fixed.items() if i >= len(levels) or levels[i] == Level.CONSTANT}
+    constants |= _literals(nodes, inputs.states[0])
+    slices = {i: _over_time(v, steps).unbind(0) for i, v in forward.fixed.items() if i < len(levels) and levels[i] == Level.INPUT}
+    slices |= {i: v.unbind(0) for i, v in forward.kept.items()}
+    previous = _previous_states(inputs, forward)
+    of_state = dict(gradients.step.results)
+    outside = [d for i, d in gradients.step.results if nodes[i].op != "state"]
+    wanted = {*outside, *(w.operand for w in gradients.step.weights), *(d for w in gradients.step.weights for _, _, d in w.terms)}
+    collected: dict[int, list[Tensor]] = {i: [] for i in wanted}
+    carried = tuple(d_states)
+    d_first = tuple(torch.zeros_like(s) for s in inputs.states)
+    for t in reversed(range(steps)):
+        values = constants | {i: s[t] for i, s in slices.items()}
+        for k, state in enumerate(graph.states):
+            values.setdefault(state.next, forward.history[k][t])
+            values[state.node] = previous[k][t]
+        arriving, d_out = carried, d_output[t]
+        if inputs.valid is not None:
+            arriving = tuple(torch.where(inputs.valid[t], d, 0.0) for d in carried)
+            d_out = torch.where(inputs.valid[t], d_out, 0.0)
+        values[gradients.seed] = d_out
+        values.update(zip(gradients.carried, arriving, strict=True))
+        _operations(nodes, gradients.recomputed, values)
+        _run(nodes, gradients.step.stages, values, weights)
+        leaving = tuple(
+            _rows(values[of_state[s.node]], v) if s.node in of_state else torch.zeros_like(v)
+            for s, v in zip(graph.states, inputs.states, strict=True)
+        )
+        if inputs.valid is not None:
+            leaving = tuple(torch.where(inputs.valid[t], new, old) for new, old in zip(leaving, carried, strict=True))
+        if inputs.reset is not None:
+            d_first = tuple(total + torch.where(inputs.reset[t], d, 0.0) for total, d in zip(d_first, leaving, strict=True))
+            leaving = tuple(torch.where(inputs.reset[t], 0.0, d) for d in leaving)
+        carried = leaving
+        for i, sequence in collected.items():
+            sequence.append(values[i])
+    stacked = {i: torch.stack(v[::-1]) for i, v in collected.items()}
+    return stacked, tuple(total + d for total, d in zip(d_first, carried, strict=True))
+
+
+def _previous_states(inputs: Inputs, forward: Unrolled) -> list[list[Tensor]]:
+    """The states that each step read, resets included."""
+    found: list[list[Tensor]] = []
+    for first, after in zip(inputs.states, forward.history, strict=True):
+        before = [first, *after.unbind(0)[:-1]]
+        if inputs.reset is not None:
+            before = [torch.where(r, first, s) for r, s in zip(inputs.reset, before, strict=True)]
+        found.append(before)
+    return found
+
+
+def _fixed(plan: Plan, inputs: Inputs) -> Values:
+    """Everything outside the loop: leaves, values of the parameters alone, and values over all time at once."""
+    graph = plan.graph
+    values = _literals(graph.nodes, inputs.states[0])
+    masks = iter(inputs.masks)
+    for i, node in enumerate(graph.nodes):
+        if node.op == "parameter":
+            values[i] = inputs.parameters[str(node.attributes[0])]
+        elif node.op == "input":
+            values[i] = inputs.x
+        elif node.op == "mask":
+            values[i] = next(masks)
+    for stages in (plan.constant, plan.input):
+        _run(graph.nodes, stages, values, _stack(graph.nodes, stages, inputs.parameters))
+    return values
+
+
+def _literals(nodes: Sequence[Node], like: Tensor) -> Values:
+    return {i: like.new_tensor(float(str(n.attributes[0]))) for i, n in enumerate(nodes) if n.op == "constant"}
+
+
+def _stack(nodes: Sequence[Node], stages: Sequence[Stage], parameters: Mapping[str, Tensor]) -> dict[int, Tensor]:
+    """One matrix for each group of products, by the group's first product: stacked once, used at every step."""
+    stacked: dict[int, Tensor] = {}
+    for stage in stages:
+        for group in stage.products:
+            rows: list[Tensor] = []
+            for p in group:
+                blocks = [parameters[name].t() if flag else parameters[name] for name, flag in matrices(nodes[p])]
+                rows.append(torch.cat(blocks, 1) if len(blocks) > 1 else blocks[0])
+            stacked[group[0]] = torch.cat(rows, 0) if len(rows) > 1 else rows[0]
+    return stacked
+
+
+def _run(nodes: Sequence[Node], stages: Sequence[Stage], values: Values, weights: Mapping[int, Tensor]) -> None:
+    """Evaluates stages, adding to `values`."""
+    for stage in stages:
+        for group in stage.products:
+            operands = [values[a] for a in nodes[group[0]].args]
+            result = _product(operands[0] if len(operands) == 1 else torch.cat(operands, -1), weights[group[0]])
+            parts = (result,) if len(group) == 1 else result.split([nodes[p].size for p in group], -1)
+            values.update(zip(group, parts, strict=True))
+        _operations(nodes, stage.program, values)
+
+
+def _operations(nodes: Sequence[Node], program: Sequence[int], values: Values) -> None:
+    for i in program:
+        node = nodes[i]
+        values[i] = OPERATIONS[node.op].eager(*(values[a] for a in node.args), *node.attributes)
+
+
+def _product(operand: Tensor, matrix: Tensor) -> Tensor:
+    """`matrix operand` for every row; for token ids, the columns that they pick: never a product with a one-hot vector."""
+    return F.linear(operand, matrix) if operand.is_floating_point() else F.embedding(operand, matrix.t())
+
+
+def _weight_gradients(
+    program: Backward, values: Values, found: dict[str, Tensor], parameters: Mapping[str, Tensor], tokens: Values
+) -> None:
+    """Adds each matrix's gradient to `found`: for each operand one product over time and batch."""
+    for weight in program.weights:
+        sizes = [parameters[name].shape[1 if flag else 0] for name, flag, _ in weight.terms]
+        cotangents = [values[d].reshape(-1, n) for (_, _, d), n in zip(weight.terms, sizes, strict=True)]
+        joined = cotangents[0] if len(cotangents) == 1 else torch.cat(cotangents, -1)
+        if weight.operand in tokens:
+            columns = parameters[weight.terms[0][0]].shape[1]
+            product = joined.new_zeros(columns, joined.shape[1]).index_add_(0, tokens[weight.operand].reshape(-1), joined).t()
+        else:
+            operand = values[weight.operand]
+            product = joined.t() @ operand.reshape(-1, operand.shape[-1])
+        for (name, flag, _), rows in zip(weight.terms, product.split(sizes, 0), strict=True):
+            gradient = rows.t() if flag else rows
+            found[name] = found[name] + gradient if name in found else gradient
+
+
+def _over_time(value: Tensor, steps: int) -> Tensor:
+    """A mask drawn once per sequence serves every step."""
+    return value.expand(steps, *value.shape[1:]) if value.shape[0] == 1 != steps else value
+
+
+def _rows(value: Tensor, like: Tensor) -> Tensor:
+    """A value that depends on parameters alone has no batch axis until someone needs it."""
+    return value.expand(like.shape[0], -1) if value.dim() < like.dim() else value
+
+
+def _broadcast(value: Tensor, steps: int, batch: int) -> Tensor:
+    return value.expand(steps, batch, value.shape[-1] if value.dim() else 1)

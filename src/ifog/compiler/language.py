@@ -1,0 +1,426 @@
+"""The vocabulary that cells are written in.
+
+Owns `Symbol` and the functions a cell calls. Takes symbols, records nodes in the builder that is tracing, gives
+symbols. Nothing is computed: a symbol has a size and no numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Union
+
+from ifog.compiler import locations
+from ifog.compiler.graph import Builder, Parameter
+from ifog.compiler.initialisers import check_initialiser
+from ifog.compiler.operations import OPERATIONS
+from ifog.errors import CellError, ShapeError
+
+__all__ = [
+    "Matrix", "Symbol", "abs", "affine", "apply", "concat", "cos", "elu", "erf", "exp", "gelu", "hard_sigmoid", "layer_norm",
+    "leaky_relu", "log", "matrix", "maximum", "minimum", "named", "part", "product", "project", "relu", "repeat", "row_mean",
+    "row_sum", "sigmoid", "sign", "silu", "sin", "softmax", "softplus", "sqrt", "square", "tanh", "tile", "weight",
+]  # fmt: skip
+
+Initial = float | str
+Value = Union["Symbol", float, int]
+
+
+@dataclass
+class Recording:
+    """What the functions below add to while a cell is traced."""
+
+    builder: Builder
+    hidden_size: int
+    names: dict[str, int]
+
+
+_RECORDING: ContextVar[Recording] = ContextVar("recording")
+
+
+@contextmanager
+def recording(builder: Builder, hidden_size: int) -> Iterator[Recording]:
+    """Makes `builder` the one that symbols are recorded in."""
+    record = Recording(builder, hidden_size, {})
+    token = _RECORDING.set(record)
+    try:
+        yield record
+    finally:
+        _RECORDING.reset(token)
+
+
+def current() -> Recording:
+    """The recording under way."""
+    try:
+        return _RECORDING.get()
+    except LookupError:
+        raise CellError(
+            "the functions of ifog.cells describe a cell and compute nothing by themselves; "
+            "call them inside a function decorated with @cell"
+        ) from None
+
+
+@dataclass(frozen=True, eq=False)
+class Symbol:
+    """A value of one time step: `size` columns, no numbers yet."""
+
+    id: int
+    size: int
+
+    def __add__(self, other: Value) -> Symbol:
+        return apply("add", self, other)
+
+    def __radd__(self, other: Value) -> Symbol:
+        return apply("add", other, self)
+
+    def __sub__(self, other: Value) -> Symbol:
+        return apply("sub", self, other)
+
+    def __rsub__(self, other: Value) -> Symbol:
+        return apply("sub", other, self)
+
+    def __mul__(self, other: Value) -> Symbol:
+        return apply("mul", self, other)
+
+    def __rmul__(self, other: Value) -> Symbol:
+        return apply("mul", other, self)
+
+    def __truediv__(self, other: Value) -> Symbol:
+        return apply("div", self, other)
+
+    def __rtruediv__(self, other: Value) -> Symbol:
+        return apply("div", other, self)
+
+    def __neg__(self) -> Symbol:
+        return apply("neg", self)
+
+    def __bool__(self) -> bool:
+        raise CellError(
+            f"{locations.here()}: a symbol has no truth value while a cell is traced; "
+            "branch on the cell's options, or use maximum, minimum and relu"
+        )
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix parameter; `W.T` is its transpose."""
+
+    name: str
+    rows: int
+    columns: int
+    transposed: bool = False
+
+    @property
+    def T(self) -> Matrix:
+        """The same parameter read as its transpose."""
+        return Matrix(self.name, self.columns, self.rows, not self.transposed)
+
+
+def apply(name: str, *args: Value | Hashable) -> Symbol:
+    """Records the operation called `name`; the arguments past its arity are its fixed attributes."""
+    row = OPERATIONS[name]
+    values, attributes = args[: row.arity], args[row.arity :]
+    symbols = [_symbol(v) for v in values]  # type: ignore[arg-type]
+    try:
+        size = row.size(*(s.size for s in symbols), *attributes)
+    except ShapeError as error:
+        _refuse_sizes(name, symbols, error)
+    simpler = _simplify(name, symbols)
+    if simpler is not None:
+        return simpler
+    return Symbol(current().builder.add(name, tuple(s.id for s in symbols), size, attributes), size)
+
+
+def _symbol(value: Value) -> Symbol:
+    if isinstance(value, Symbol):
+        return value
+    if isinstance(value, (int, float)):
+        return Symbol(current().builder.add("constant", (), 1, (float(value),)), 1)
+    raise CellError(
+        f"{locations.here()}: expected a symbol or a number, got {type(value).__name__}; "
+        "cells compute with the functions of ifog.cells, not with tensors or arrays"
+    )
+
+
+def _simplify(name: str, symbols: list[Symbol]) -> Symbol | None:
+    """`v` where the operation is v + 0, v - 0, v * 1 or v / 1: adjoints are full of these."""
+    if name not in ("add", "sub", "mul", "div"):
+        return None
+    neutral = 0.0 if name in ("add", "sub") else 1.0
+    left, right = symbols
+    nodes = current().builder.nodes
+
+    def is_neutral(s: Symbol) -> bool:
+        return nodes[s.id].op == "constant" and nodes[s.id].attributes[0] == neutral
+
+    if is_neutral(right):
+        return left
+    return right if name in ("add", "mul") and is_neutral(left) else None
+
+
+def _refuse_sizes(name: str, symbols: list[Symbol], error: ShapeError) -> None:
+    graph_nodes = current().builder.nodes
+    if len(symbols) == 1:
+        raise CellError(f"{locations.here()}: {name} of {locations.spell(symbols[0], graph_nodes)}: {error}") from None
+    sides = [f"{locations.spell(s, graph_nodes)} has {s.size} columns" for s in symbols]
+    raise CellError(
+        f"{locations.here()}: {name} needs equal sizes (or size 1), but {', '.join(sides)}; "
+        f"give the affine or weight that makes one of them size={max(s.size for s in symbols)}, or project() it"
+    ) from None
+
+
+# parameters and products
+
+
+def matrix(name: str, rows: int, columns: int, init: Initial = "uniform") -> Matrix:
+    """A matrix parameter of `rows` results and `columns` operands, called `name`.
+
+    Calling it again with the same name and shape gives the same parameter: weights can be shared.
+    """
+    _declare(Parameter(name, (rows, columns), init))
+    return Matrix(name, rows, columns)
+
+
+def product(W: Matrix, v: Symbol) -> Symbol:
+    """The matrix product `W v`: `W.rows` columns."""
+    if W.columns != v.size:
+        nodes = current().builder.nodes
+        raise CellError(
+            f"{locations.here()}: {W.name}{'.T' if W.transposed else ''} takes {W.columns} columns, "
+            f"{locations.spell(v, nodes)} has {v.size}; declare the matrix with columns={v.size}"
+        )
+    return Symbol(current().builder.add("product", (v.id,), W.rows, ((W.name, W.transposed),)), W.rows)
+
+
+def weight(name: str, size: int | None = None, init: Initial = 0.0) -> Symbol:
+    """A vector parameter that acts elementwise (a peephole, a bias); `size=1` makes it a scalar for all columns."""
+    size = current().hidden_size if size is None else size
+    _declare(Parameter(name, (size,), init))
+    return Symbol(current().builder.add("parameter", (), size, (name,)), size)
+
+
+def affine(
+    name: str,
+    *operands: Symbol,
+    bias: Initial | None = 0.0,
+    size: int | None = None,
+    init: Mapping[str, Initial] | Initial = "uniform",
+    **labelled: Symbol,
+) -> Symbol:
+    """`W_x x + W_h h + ... + b`: one matrix for each operand and one bias.
+
+    Args:
+        name: Ends the parameters' names: `affine("i", x, h)` makes `W_xi`, `W_hi` and `b_i`.
+        operands: Inputs or states by themselves; their own names label the matrices.
+        bias: The bias's initial value (a number or an initialiser), or None for no bias.
+        size: Columns of the result; the cell's hidden size by default.
+        init: Initialiser of the matrices, one for all or one for each operand's label.
+        labelled: Operands that are expressions: `affine("n", x=x, h=r * h)`.
+
+    Raises:
+        CellError: An operand without a label that is not an input or state, or the same label twice.
+    """
+    rows = current().hidden_size if size is None else size
+    terms: dict[str, Symbol] = {}
+    for operand in operands:
+        terms[_label(name, operand)] = operand
+    if repeated := set(terms) & set(labelled) or len(terms) < len(operands):
+        raise CellError(f"{locations.here()}: affine({name!r}) has two operands with one label ({repeated}); label one by keyword")
+    terms |= labelled
+    if not terms:
+        raise CellError(f"{locations.here()}: affine({name!r}) has no operand; for a parameter alone use weight({name!r})")
+    total: Symbol | None = None
+    for label, operand in terms.items():
+        start = init.get(label, "uniform") if isinstance(init, Mapping) else init
+        term = product(matrix(f"W_{label}{name}", rows, operand.size, start), operand)
+        total = term if total is None else total + term
+    assert total is not None
+    return total if bias is None else total + weight(f"b_{name}" if name else "b", rows, bias)
+
+
+def project(name: str, v: Symbol, size: int) -> Symbol:
+    """`v` itself where it has `size` columns, else `W v`: lets input meet state whatever their sizes."""
+    return v if v.size == size else affine(name, bias=None, size=size, x=v)
+
+
+def _label(name: str, operand: Symbol) -> str:
+    node = current().builder.nodes[operand.id]
+    if node.op in ("input", "state"):
+        return str(node.attributes[0])
+    spelled = locations.spell(operand, current().builder.nodes)
+    raise CellError(
+        f"{locations.here()}: affine({name!r}) can't name the matrix of an expression; "
+        f'label it by keyword: affine("{name}", h={spelled})'
+    )
+
+
+def _declare(parameter: Parameter) -> None:
+    check_initialiser(parameter.initial, parameter.shape, locations.here)
+    known = current().builder.parameters.get(parameter.name)
+    if known is not None and known.shape != parameter.shape:
+        raise CellError(
+            f"{locations.here()}: {parameter.name} has shape {known.shape} already and is asked for as "
+            f"{parameter.shape}; give one of the two another name"
+        )
+    current().builder.declare(known or parameter)
+
+
+def named(name: str, v: Symbol) -> Symbol:
+    """Calls `v` by `name` among the gates; local variables of the cell function have their names already."""
+    current().names[name] = v.id
+    return v
+
+
+# elementwise functions: each takes a symbol (or number) and gives a symbol of the same size
+
+
+def sigmoid(v: Value) -> Symbol:
+    """`1 / (1 + exp(-v))`."""
+    return apply("sigmoid", v)
+
+
+def tanh(v: Value) -> Symbol:
+    """The hyperbolic tangent."""
+    return apply("tanh", v)
+
+
+def relu(v: Value) -> Symbol:
+    """`max(v, 0)`."""
+    return apply("relu", v)
+
+
+def softplus(v: Value) -> Symbol:
+    """`log(1 + exp(v))`."""
+    return apply("softplus", v)
+
+
+def exp(v: Value) -> Symbol:
+    """The exponential."""
+    return apply("exp", v)
+
+
+def log(v: Value) -> Symbol:
+    """The natural logarithm."""
+    return apply("log", v)
+
+
+def sqrt(v: Value) -> Symbol:
+    """The square root."""
+    return apply("sqrt", v)
+
+
+def square(v: Value) -> Symbol:
+    """`v * v`."""
+    return apply("square", v)
+
+
+def erf(v: Value) -> Symbol:
+    """The error function."""
+    return apply("erf", v)
+
+
+def sin(v: Value) -> Symbol:
+    """The sine."""
+    return apply("sin", v)
+
+
+def cos(v: Value) -> Symbol:
+    """The cosine."""
+    return apply("cos", v)
+
+
+def abs(v: Value) -> Symbol:
+    """The absolute value."""
+    return apply("abs", v)
+
+
+def sign(v: Value) -> Symbol:
+    """-1, 0 or 1; its derivative is 0."""
+    return apply("sign", v)
+
+
+def maximum(a: Value, b: Value) -> Symbol:
+    """The larger of two; a tie shares the gradient."""
+    return apply("maximum", a, b)
+
+
+def minimum(a: Value, b: Value) -> Symbol:
+    """The smaller of two; a tie shares the gradient."""
+    return apply("minimum", a, b)
+
+
+def silu(v: Symbol) -> Symbol:
+    """`v * sigmoid(v)` (Elfwing et al. 2018)."""
+    return v * sigmoid(v)
+
+
+def gelu(v: Symbol) -> Symbol:
+    """`v` times the normal distribution's probability below it (Hendrycks and Gimpel 2016)."""
+    return 0.5 * v * (1.0 + erf(v * 0.5**0.5))
+
+
+def hard_sigmoid(v: Symbol) -> Symbol:
+    """Straight from 0 at -3 to 1 at 3, as in PyTorch."""
+    return minimum(relu(v + 3.0), 6.0) / 6.0
+
+
+def leaky_relu(v: Symbol, slope: float = 0.01) -> Symbol:
+    """`v` above 0, `slope * v` below."""
+    return relu(v) - slope * relu(-v)
+
+
+def elu(v: Symbol) -> Symbol:
+    """`v` above 0, `exp(v) - 1` below (Clevert et al. 2016)."""
+    return relu(v) + exp(-relu(-v)) - 1.0
+
+
+# functions of a whole row
+
+
+def row_sum(v: Symbol, groups: int = 1) -> Symbol:
+    """The sum over each of `groups` equal runs of columns: `groups` columns."""
+    return apply("row_sum", v, groups)
+
+
+def row_mean(v: Symbol) -> Symbol:
+    """The mean over all columns: one column."""
+    return row_sum(v) / v.size
+
+
+def softmax(v: Symbol, groups: int = 1) -> Symbol:
+    """Shares that sum to 1 over each of `groups` equal runs of columns."""
+    width = v.size // groups
+    shift = apply("row_max", v, groups)
+    e = exp(v - (shift if groups == 1 else repeat(shift, width)))
+    total = row_sum(e, groups)
+    return e / (total if groups == 1 else repeat(total, width))
+
+
+def layer_norm(name: str, v: Symbol, shift: bool = True, epsilon: float = 1e-5) -> Symbol:
+    """Mean 0 and variance 1 over the columns, times a trained gain, plus a trained shift (Ba et al. 2016)."""
+    centred = v - row_mean(v)
+    normal = centred / sqrt(row_mean(square(centred)) + epsilon)
+    scaled = weight(f"gain_{name}", v.size, 1.0) * normal
+    return scaled + weight(f"shift_{name}", v.size) if shift else scaled
+
+
+def repeat(v: Symbol, count: int) -> Symbol:
+    """Each column `count` times, one after the other: a a b b."""
+    return apply("repeat", v, count)
+
+
+def tile(v: Symbol, count: int) -> Symbol:
+    """The whole row `count` times: a b a b."""
+    return apply("tile", v, count)
+
+
+def part(v: Symbol, start: int, stop: int) -> Symbol:
+    """Columns `start` to `stop` - 1."""
+    return apply("part", v, start, stop)
+
+
+def concat(a: Symbol, b: Symbol) -> Symbol:
+    """The columns of `a`, then those of `b`."""
+    return apply("concat", a, b)

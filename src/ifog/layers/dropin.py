@@ -1,0 +1,261 @@
+"""`LSTM`, `GRU` and `RNN` with `torch.nn`'s arguments, parameters and results.
+
+Owns the translation between `torch.nn`'s stacked weights and the names in a cell's equations. On the `aten` backend
+whole stacks go to PyTorch in one call; on every other one they are ordinary cells.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from ifog import cells
+from ifog.compiler.planning import Plan, plan
+from ifog.errors import ConfigError, ShapeError
+from ifog.kernels import aten
+from ifog.layers.stack import Stack, States
+
+__all__ = ["GRU", "LSTM", "RNN"]
+
+
+class _DropIn(Stack):
+    """What the three share; `cell` names the catalogue's cell that computes the same."""
+
+    def __init__(
+        self, cell: str, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool, dropout: float,
+        bidirectional: bool, proj_size: int, device: Any, dtype: Any, backend: str,
+    ) -> None:  # fmt: skip
+        _check_arguments(type(self).__name__, input_size, hidden_size, num_layers, bias, batch_first, proj_size)
+        options = {"proj_size": proj_size} if proj_size else {}
+        output = proj_size or hidden_size
+        sizes = [input_size] + [output * (2 if bidirectional else 1)] * (num_layers - 1)
+        plans = [plan(cells.get(cell).trace(size, hidden_size, **options)) for size in sizes]
+        super().__init__(plans, bidirectional=bidirectional, batch_first=batch_first, dropout=dropout, backend=backend)
+        if dropout and num_layers == 1:
+            warnings.warn(
+                f"dropout={dropout} acts between layers and num_layers=1 has nothing between; use num_layers=2 or more, or dropout=0",
+                stacklevel=3,
+            )
+        self.input_size, self.hidden_size, self.num_layers, self.bias = input_size, hidden_size, num_layers, bias
+        self.proj_size = proj_size
+        self.mode = self.recurrence.kind.upper()
+        self.all_weight_names: list[list[str]] = []
+        gates = len(self.recurrence.gates) * hidden_size
+        for layer, size in enumerate(sizes):
+            for direction in range(self.directions):
+                shapes = {"weight_ih": (gates, size), "weight_hh": (gates, output)}
+                if bias:
+                    shapes |= {"bias_ih": (gates,), "bias_hh": (gates,)}
+                if proj_size:
+                    shapes["weight_hr"] = (proj_size, hidden_size)
+                names = {name + self.suffix(layer, direction): shape for name, shape in shapes.items()}
+                for name, shape in names.items():
+                    self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+                self.all_weight_names.append(list(names))
+        self.reset_parameters()
+
+    @property
+    def recurrence(self) -> aten.Recurrence:
+        """Which of PyTorch's recurrences this is, with the parameters' names in the cell's equations."""
+        found = aten.recognise(self.plans[0].graph)
+        assert found is not None  # the catalogue's cell is recognised: see test_every_drop_in_cell_is_recognised
+        return found
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """The parameters of each layer and direction, as in `torch.nn`."""
+        return [[self.get_parameter(name) for name in names] for names in self.all_weight_names]
+
+    def flatten_parameters(self) -> None:
+        """Does nothing; there so that code written for `torch.nn` runs."""
+
+    def reset_parameters(self) -> None:
+        """Uniform in ±1/sqrt(H), drawn in `torch.nn`'s order: one seed gives both the same weights."""
+        bound = 1.0 / math.sqrt(self.hidden_size)
+        for weight in self.parameters():
+            nn.init.uniform_(weight, -bound, bound)
+
+    def cell_parameters(self, layer: int, direction: int) -> Mapping[str, Tensor]:
+        """Rows of the stacked weights by the names in the cell's equations."""
+        weights = self.all_weights[layer * self.directions + direction]
+        w_x, w_h = weights[0], weights[1]
+        zeros = w_x.new_zeros(len(w_x))
+        b_x, b_h = (weights[2], weights[3]) if self.bias else (zeros, zeros)
+        found: dict[str, Tensor] = {}
+        for k, gate in enumerate(self.recurrence.gates):
+            rows = slice(k * self.hidden_size, (k + 1) * self.hidden_size)
+            found |= {gate.W_x: w_x[rows], gate.W_h: w_h[rows]}
+            if gate.b_h:  # a bias on either side of the reset gate
+                found |= {gate.b_x[0]: b_x[rows], gate.b_h[0]: b_h[rows]}
+            else:
+                found[gate.b_x[0]] = b_x[rows] + b_h[rows]
+        if self.recurrence.projection:
+            found[self.recurrence.projection] = weights[-1]
+        return found
+
+    def first_states(self, batch: int, like: Tensor) -> States:
+        """Zeros for each layer and direction."""
+        return [tuple(like.new_zeros(batch, n) for n in p.graph.state_sizes) for p in self.plans for _ in range(self.directions)]
+
+    def pack(self, states: States, batched: bool) -> Any:
+        """A bare tensor where the cell has one state, as `torch.nn` gives."""
+        packed = super().pack(states, batched)
+        return packed if len(packed) > 1 else packed[0]
+
+    def unroll(
+        self, x: Tensor, states: States | None, lengths: Tensor | None, reset: Tensor | None, gates: bool
+    ) -> tuple[Tensor, States, dict[str, Tensor]]:
+        """The whole stack in one call where PyTorch's kernels can do what is asked."""
+        masked = lengths is not None or reset is not None
+        if self.choice(masked=masked, gates=gates).backend != "aten" or not x.numel():
+            return super().unroll(x, states, lengths, reset, gates)
+        output, last = self._call_torch((x,), self.first_states(x.shape[1], x) if states is None else states)
+        return output, last, {}
+
+    def _call_torch(self, sequence: tuple[Tensor, ...], states: States) -> tuple[Tensor, States]:
+        """PyTorch's own entry point, for `(x,)` time first or `(data, batch_sizes)` packed."""
+        first = [torch.stack(parts) for parts in zip(*states, strict=True)]
+        weights = [w for group in self.all_weights for w in group]
+        options = [self.bias, self.num_layers, float(self.dropout), self.training, self.bidirectional]
+        if len(sequence) == 1:
+            arguments = [*sequence, first if len(first) > 1 else first[0], weights, *options, False]
+        else:
+            arguments = [*sequence, first if len(first) > 1 else first[0], weights, *options]
+        output, *last = getattr(torch._VF, self.recurrence.kind)(*arguments)
+        return output, list(zip(*(s.unbind(0) for s in last), strict=True))
+
+    def forward(
+        self, x: Any, state: Any = None, *, lengths: Tensor | None = None, reset: Tensor | None = None, return_gates: bool = False
+    ) -> Any:
+        """As `torch.nn`: a tensor or a `PackedSequence`; beyond it `lengths`, `reset` and `return_gates` as in `Recurrent`."""
+        if isinstance(x, PackedSequence):
+            if lengths is not None or reset is not None or return_gates:
+                raise ConfigError(
+                    f"{type(self).__name__}: a PackedSequence has its lengths inside; for reset= or return_gates= give a padded tensor and lengths="
+                )
+            return self._forward_packed(x, state)
+        return super().forward(x, state, lengths=lengths, reset=reset, return_gates=return_gates)
+
+    def _forward_packed(self, packed: PackedSequence, state: Any) -> tuple[PackedSequence, Any]:
+        data, sizes, order, inverse = packed
+        self.check_input(data)
+        batch = int(sizes[0])
+        states = self.first_states(batch, data) if state is None else self.unpack(state, batch, True)
+        if order is not None and state is not None:
+            states = [tuple(s.index_select(0, order) for s in parts) for parts in states]
+        if self.choice().backend == "aten":
+            output, last = self._call_torch((data, sizes), states)
+        else:
+            padded, lengths = pad_packed_sequence(PackedSequence(data, sizes))
+            y, last, _ = self.unroll(padded, states, lengths, None, False)
+            valid = torch.arange(len(sizes)).unsqueeze(1) < lengths
+            output = y[valid.to(y.device)]
+        if inverse is not None:
+            last = [tuple(s.index_select(0, inverse) for s in parts) for parts in last]
+        return PackedSequence(output, sizes, order, inverse), self.pack(last, True)
+
+    def extra_repr(self) -> str:
+        """Sizes, and whatever is not the default."""
+        shown = [f"{self.input_size}, {self.hidden_size}"]
+        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False, "proj_size": 0, "backend": "auto"}
+        shown += [f"{name}={getattr(self, name)!r}" for name, default in defaults.items() if getattr(self, name) != default]
+        return ", ".join(shown)
+
+
+def _check_arguments(
+    layer: str, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool, proj_size: int
+) -> None:
+    for name, value, least in (
+        ("input_size", input_size, 1), ("hidden_size", hidden_size, 1), ("num_layers", num_layers, 1), ("proj_size", proj_size, 0),
+    ):  # fmt: skip
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"{layer}: {name}={value!r}: expected a whole number of at least {least}")
+    for name, value in (("bias", bias), ("batch_first", batch_first)):
+        if not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"{layer}: {name}={value!r}: expected True or False; a common slip is a size in this place")
+    if proj_size >= hidden_size:
+        raise ConfigError(f"{layer}: proj_size={proj_size} must be smaller than hidden_size={hidden_size}, or 0 for no projection")
+
+
+class LSTM(_DropIn):
+    """`torch.nn.LSTM`, argument for argument (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
+
+    Beyond it: `lengths=`, `reset=` and `return_gates=` when called (see `Recurrent`), and `backend=`.
+
+    Args:
+        input_size: Features of the input (D).
+        hidden_size: Columns of the state (H).
+        num_layers: Each layer reads the outputs of the one before.
+        bias: Whether there are biases.
+        batch_first: Whether tensors are (batch, time, features).
+        dropout: Share of a layer's output set to zero on the way to the next, in training.
+        bidirectional: Whether each layer also reads backwards.
+        proj_size: Columns of a projected h (Sak et al. 2014); 0: none.
+        device: Of the parameters.
+        dtype: Of the parameters.
+        backend: See `ifog.Recurrent`.
+
+    Shapes:
+        x `(T, B, D)` -> y `(T, B, (proj_size or H) * directions)`, h and c `(num_layers * directions, B, ...)`.
+
+    Raises:
+        ConfigError: An argument out of range.
+
+    Example:
+        >>> import torch, ifog
+        >>> layer = ifog.LSTM(3, 5)
+        >>> layer.load_state_dict(torch.nn.LSTM(3, 5).state_dict())
+        <All keys matched successfully>
+        >>> y, (h, c) = layer(torch.zeros(7, 2, 3))
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False, dropout: float = 0.0,
+        bidirectional: bool = False, proj_size: int = 0, device: Any = None, dtype: Any = None, *, backend: str = "auto",
+    ) -> None:  # fmt: skip
+        cell = "lstm_projected" if proj_size else "lstm"
+        super().__init__(
+            cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype, backend
+        )
+
+
+class GRU(_DropIn):
+    """`torch.nn.GRU`, argument for argument: the form of cuDNN, which resets after the matrix.
+
+    The form of Cho et al. (2014), which resets before it, is `Recurrent("gru_cho", ...)`. Arguments, shapes and errors
+    as in `LSTM`; the state is one tensor.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False, dropout: float = 0.0,
+        bidirectional: bool = False, device: Any = None, dtype: Any = None, *, backend: str = "auto",
+    ) -> None:  # fmt: skip
+        super().__init__(
+            "gru", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype, backend
+        )
+
+
+class RNN(_DropIn):
+    """`torch.nn.RNN`, argument for argument (Elman 1990), with `nonlinearity` "tanh" or "relu".
+
+    Arguments, shapes and errors as in `LSTM`; the state is one tensor.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None, *,
+        backend: str = "auto",
+    ) -> None:  # fmt: skip
+        names = {"tanh": "elman", "relu": "relu_rnn"}
+        if nonlinearity not in names:
+            raise ConfigError(f'RNN: nonlinearity={nonlinearity!r}: expected "tanh" or "relu"; for others write a cell of three lines')
+        self.nonlinearity = nonlinearity
+        super().__init__(
+            names[nonlinearity], input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype, backend
+        )

@@ -1,0 +1,92 @@
+"""The masks of a sequence: random ones for dropout and zoneout, and which steps count.
+
+Owns the meaning of `lengths` and `reset`, and the drawing of the random masks that cell transforms ask for.
+Takes sizes, gives tensors.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ifog.compiler.graph import Graph
+from ifog.errors import ShapeError
+
+__all__ = ["Extent", "draw", "extent", "reversal"]
+
+
+class Extent(NamedTuple):
+    """Which steps count (`valid`, T B 1) and before which the state starts anew (`reset`, T B 1); None: all, never."""
+
+    lengths: Tensor | None
+    valid: Tensor | None
+    reset: Tensor | None
+
+
+def extent(steps: int, batch: int, device: torch.device, lengths: Tensor | None, reset: Tensor | None) -> Extent:
+    """Checks `lengths` `(B,)` and `reset` `(T, B)` and makes masks of them.
+
+    Raises:
+        ShapeError: A shape, a type or a value that can't be meant.
+    """
+    valid = None
+    if lengths is not None:
+        lengths = torch.as_tensor(lengths)
+        if lengths.shape != (batch,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
+            raise ShapeError(
+                f"lengths: expected {batch} integers, one for each sequence of the batch, got {tuple(lengths.shape)} of {lengths.dtype}"
+            )
+        lengths = lengths.to(device)
+        if batch and (int(lengths.min()) < 0 or int(lengths.max()) > steps):
+            raise ShapeError(
+                f"lengths: expected values from 0 to {steps}, the number of steps, got {int(lengths.min())} to {int(lengths.max())}"
+            )
+        valid = (torch.arange(steps, device=device).unsqueeze(1) < lengths).unsqueeze(-1)
+    if reset is not None:
+        if reset.shape != (steps, batch) or reset.dtype != torch.bool:
+            raise ShapeError(
+                f"reset: expected a bool tensor of shape ({steps}, {batch}), (time, batch), got {tuple(reset.shape)} of {reset.dtype}"
+            )
+        reset = reset.to(device).unsqueeze(-1)
+    return Extent(lengths, valid, reset)
+
+
+def reversal(steps: int, span: Extent, device: torch.device) -> tuple[Tensor, Extent]:
+    """Which step comes when a sequence is read backwards, `(T, B or 1)`, and the masks in that order.
+
+    Each sequence turns around within its own length. A reset that stands before step t ends the past of step t; read
+    backwards it ends the future of step t - 1, so it stands before that step.
+    """
+    time = torch.arange(steps, device=device).unsqueeze(1)
+    if span.lengths is None:
+        order = time.flip(0)
+    else:
+        order = torch.where(time < span.lengths, span.lengths - 1 - time, time)
+    reset = span.reset
+    if reset is not None:
+        later = torch.cat([reset[1:], torch.zeros_like(reset[:1])])
+        reset = torch.take_along_dim(later, order.unsqueeze(-1), 0)
+    return order, Extent(span.lengths, span.valid, reset)
+
+
+def draw(graph: Graph, steps: int, batch: int, like: Tensor, training: bool) -> tuple[Tensor, ...]:
+    """The graph's random masks, each `(T or 1, B, n)`.
+
+    "dropout" keeps an entry with probability 1 - rate and scales it up; "zoneout" is 1 where the old state stays. In
+    evaluation both are their expectation.
+    """
+    drawn: list[Tensor] = []
+    for i in graph.masks:
+        node = graph.nodes[i]
+        _, rate, scope, kind = node.attributes
+        rate = float(str(rate))
+        shape = (steps if scope == "step" else 1, batch, node.size)
+        if not training:
+            drawn.append(like.new_full(shape, rate if kind == "zoneout" else 1.0))
+        elif kind == "zoneout":
+            drawn.append(torch.bernoulli(like.new_full(shape, rate)))
+        else:
+            drawn.append(torch.bernoulli(like.new_full(shape, 1.0 - rate)).div_(1.0 - rate))
+    return tuple(drawn)

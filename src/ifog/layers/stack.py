@@ -1,0 +1,243 @@
+"""Layers and directions of one recurrence, whatever its cell and wherever its parameters are kept.
+
+Owns the path of a sequence through a stack: checks, layout (batch first, unbatched), directions, dropout between layers,
+`lengths`, `reset`, gates, and the packing of states. A subclass gives parameters by name. Never knows a cell.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ifog.compiler.execution import Inputs
+from ifog.compiler.planning import Plan
+from ifog.errors import ConfigError, ShapeError
+from ifog.kernels import backends
+from ifog.layers.masks import Extent, draw, extent, reversal
+from ifog.layers.state import state_type
+
+__all__ = ["Stack"]
+
+States = list[tuple[Tensor, ...]]
+
+
+class Stack(nn.Module):
+    """What `Recurrent` and the drop-in layers share.
+
+    Args:
+        plans: One for each layer.
+        bidirectional: Whether each layer also reads backwards.
+        batch_first: Whether tensors are (batch, time, ...) instead of (time, batch, ...).
+        dropout: Share of each layer's output set to zero on the way to the next.
+        backend: See `ifog.kernels.backends`.
+        vocabulary: Number of tokens, where the input is token ids.
+    """
+
+    def __init__(
+        self, plans: list[Plan], *, bidirectional: bool, batch_first: bool, dropout: float, backend: str, vocabulary: int | None = None
+    ) -> None:
+        super().__init__()
+        if isinstance(dropout, bool) or not 0.0 <= float(dropout) <= 1.0:
+            raise ConfigError(f"dropout={dropout!r}: expected a share from 0 to 1 of the entries to set to zero")
+        if backend not in backends.BACKENDS:
+            backends.choose(plans[0], backend)
+        self.plans = plans
+        self.bidirectional, self.batch_first, self.dropout = bidirectional, batch_first, dropout
+        self.backend, self.vocabulary = backend, vocabulary
+        graph = plans[0].graph
+        self.state_names = tuple(s.name for s in graph.states)
+        self.state = state_type(graph.name, self.state_names)
+
+    @property
+    def directions(self) -> int:
+        """1, or 2 where each layer also reads backwards."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def output_size(self) -> int:
+        """Columns of the output (P), both directions counted."""
+        return self.plans[-1].graph.output_size * self.directions
+
+    @abstractmethod
+    def cell_parameters(self, layer: int, direction: int) -> Mapping[str, Tensor]:
+        """The parameters of one layer and direction by the names that its graph uses."""
+
+    @abstractmethod
+    def first_states(self, batch: int, like: Tensor) -> States:
+        """The states that a sequence starts from when none is given, for each layer and direction."""
+
+    def choice(self, layer: int = 0, *, masked: bool = False, gates: bool = False) -> backends.Choice:
+        """Which backend runs a layer, and why."""
+        tokens = layer == 0 and self.vocabulary is not None
+        return backends.choose(self.plans[layer], self.backend, tokens=tokens, masked=masked, gates=gates)
+
+    def suffix(self, layer: int, direction: int) -> str:
+        """How `torch.nn` marks a layer and direction in names: `_l0`, `_l0_reverse`."""
+        return f"_l{layer}" + ("_reverse" if direction else "")
+
+    def forward(
+        self, x: Tensor, state: Any = None, *, lengths: Tensor | None = None, reset: Tensor | None = None, return_gates: bool = False
+    ) -> Any:
+        """Runs a sequence.
+
+        Args:
+            x: `(T, B, D)`, or ids `(T, B)`.
+            state: As returned; None starts from the initial state.
+            lengths: `(B,)` integers: outputs past a length are zero, the last state is the state at the length.
+            reset: `(T, B)` bool: where True, the state goes back to its start before that step.
+            return_gates: Whether to return every named value too.
+
+        Returns:
+            `(y, state)`, and with `return_gates` a dict from name (`f_l0`, `f_l0_reverse`) to `(T, B, n)`.
+
+        Raises:
+            ShapeError: A tensor of the wrong shape or type.
+        """
+        x, batched = self.time_first(x)
+        self.check_input(x)
+        states = None if state is None else self.unpack(state, x.shape[1], batched)
+        if reset is not None and self.batch_first and batched:
+            reset = reset.transpose(0, 1)
+        if reset is not None and not batched and reset.dim() == 1:
+            reset = reset.unsqueeze(1)
+        if lengths is not None and not batched:
+            lengths = torch.as_tensor(lengths).reshape(-1)
+        y, last, gates = self.unroll(x, states, lengths, reset, return_gates)
+        state = self.pack(last, batched)
+        if not return_gates:
+            return self.layout(y, batched), state
+        return self.layout(y, batched), state, {name: self.layout(value, batched) for name, value in gates.items()}
+
+    def layout(self, value: Tensor, batched: bool) -> Tensor:
+        if not batched:
+            return value.squeeze(1)
+        return value.transpose(0, 1) if self.batch_first else value
+
+    def _widths(self) -> tuple[int, ...]:
+        """Columns of each packed state: layers may differ where a state is as wide as the input."""
+        return tuple(max(sizes) for sizes in zip(*(p.graph.state_sizes for p in self.plans), strict=True))
+
+    def pack(self, states: States, batched: bool) -> Any:
+        packed: list[Tensor] = []
+        for k, width in enumerate(self._widths()):
+            rows = [s[k] if s[k].shape[-1] == width else nn.functional.pad(s[k], (0, width - s[k].shape[-1])) for s in states]
+            packed.append(torch.stack(rows) if batched else torch.stack(rows).squeeze(1))
+        return self.state(*packed)
+
+    def unpack(self, state: Any, batch: int, batched: bool) -> States:
+        parts = (state,) if isinstance(state, Tensor) else tuple(state)
+        names, count = self.state_names, len(self.plans) * self.directions
+        if len(parts) != len(names):
+            raise ShapeError(f"state: {type(self).__name__} has {len(names)} states ({', '.join(names)}), got {len(parts)} tensors")
+        for name, part, width in zip(names, parts, self._widths(), strict=True):
+            wanted = (count, batch, width) if batched else (count, width)
+            if tuple(part.shape) != wanted:
+                raise ShapeError(f"state {name}: expected shape {wanted}, (layers * directions, batch, size), got {tuple(part.shape)}")
+        rows = [part if batched else part.unsqueeze(1) for part in parts]
+        return [
+            tuple(r[i, :, :n] for r, n in zip(rows, self.plans[i // self.directions].graph.state_sizes, strict=True)) for i in range(count)
+        ]
+
+    # the path of a sequence
+
+    def unroll(
+        self, x: Tensor, states: States | None, lengths: Tensor | None, reset: Tensor | None, gates: bool
+    ) -> tuple[Tensor, States, dict[str, Tensor]]:
+        """Runs `x` `(T, B, D)` or ids `(T, B)`, time first, through all layers and directions."""
+        steps, batch = x.shape[:2]
+        span = extent(steps, batch, x.device, lengths, reset)
+        like = x if x.is_floating_point() else next(iter(self.cell_parameters(0, 0).values()))
+        states = self.first_states(batch, like) if states is None else states
+        last: States = []
+        found: dict[str, Tensor] = {}
+        for layer in range(len(self.plans)):
+            if layer and self.dropout:
+                x = F.dropout(x, self.dropout, self.training)
+            outputs: list[Tensor] = []
+            for direction in range(self.directions):
+                first = states[layer * self.directions + direction]
+                output, final, named = self._run(layer, direction, x, first, span, gates)
+                outputs.append(output)
+                last.append(final)
+                found |= {name + self.suffix(layer, direction): value for name, value in named.items()}
+            x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+        return x, last, found
+
+    def _run(
+        self, layer: int, direction: int, x: Tensor, states: tuple[Tensor, ...], span: Extent, gates: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+        plan = self.plans[layer]
+        steps, batch = x.shape[:2]
+        parameters = self._dropped(plan, self.cell_parameters(layer, direction))
+        order = None
+        if direction:
+            order, span = reversal(steps, span, x.device)
+            x = _reorder(x, order)
+        masks = draw(plan.graph, steps, batch, states[0], self.training)
+        inputs = Inputs(x, states, parameters, masks, span.valid, span.reset)
+        choice = self.choice(layer, masked=span.valid is not None or span.reset is not None, gates=gates)
+        names = tuple(name for name, _ in plan.graph.names) if gates else ()
+        output, final, named = backends.run(plan, inputs, choice, names)
+        if order is not None:
+            output = _reorder(output, order)
+            named = {name: _reorder(value, order) for name, value in named.items()}
+        return output, final, named
+
+    def _dropped(self, plan: Plan, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weight dropout: the same entries are missing at every step of the sequence."""
+        if not self.training or not any(p.dropout for p in plan.graph.parameters):
+            return parameters
+        rates = {p.name: p.dropout for p in plan.graph.parameters}
+        return {name: F.dropout(w, rates[name]) if rates.get(name) else w for name, w in parameters.items()}
+
+    # layout
+
+    def time_first(self, x: Tensor) -> tuple[Tensor, bool]:
+        """`x` as `(T, B, ...)`, and whether it came with a batch axis."""
+        full = 2 if self.vocabulary is not None else 3
+        if x.dim() not in (full - 1, full):
+            wanted = "(time, batch" if not self.batch_first else "(batch, time"
+            tail = ")" if full == 2 else ", features)"
+            raise ShapeError(
+                f"{type(self).__name__}: expected input of {full} axes {wanted}{tail} or {full - 1} without batch, "
+                f"got {x.dim()} axes: {tuple(x.shape)}"
+            )
+        if x.dim() == full - 1:
+            return x.unsqueeze(1), False
+        return (x.transpose(0, 1) if self.batch_first else x), True
+
+    def check_input(self, x: Tensor) -> None:
+        """Refuses an input of the wrong width or type before anything is computed."""
+        name, size = type(self).__name__, self.plans[0].graph.input_size
+        if self.vocabulary is not None:
+            if x.is_floating_point() or x.dtype == torch.bool:
+                raise ShapeError(f"{name}: vocabulary={self.vocabulary} takes integer token ids, got {x.dtype}; drop vocabulary= for vectors")
+            if x.numel() and not (0 <= int(x.min()) and int(x.max()) < self.vocabulary):
+                raise ShapeError(f"{name}: token ids must be 0 to {self.vocabulary - 1}, got {int(x.min())} to {int(x.max())}")
+            return
+        if x.shape[-1] != size:
+            raise ShapeError(f"{name}: input has {x.shape[-1]} features in its last axis, input_size is {size}; make one equal the other")
+        dtype = next(self.parameters()).dtype
+        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ShapeError(f"{name}: input is {x.dtype}, the weights are {dtype}; convert one: x.to({dtype}) or layer.to({x.dtype})")
+
+    def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """One time step, for streaming: `x` `(B, D)` or ids `(B,)`, gives the output `(B, P)` and the next state."""
+        if self.bidirectional:
+            raise ConfigError("step() reads one step at a time; a bidirectional layer needs the whole sequence first")
+        axis = 1 if self.batch_first else 0
+        output, state = self(x.unsqueeze(axis), state)
+        return output.squeeze(axis), state
+
+
+def _reorder(value: Tensor, order: Tensor) -> Tensor:
+    """Steps of `value` `(T, B, ...)` in the given order, which may differ between sequences."""
+    if order.shape[1] == 1:
+        return value.flip(0)
+    order = order.reshape(*order.shape, *([1] * (value.dim() - 2)))
+    return torch.take_along_dim(value, order, 0)

@@ -1,0 +1,42 @@
+"""States with names: one named tuple for each cell.
+
+Owns the types of recurrent states and what can be done to one without knowing its cell.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+__all__ = ["detach_state", "state_type"]
+
+S = TypeVar("S")
+
+
+@lru_cache(maxsize=256)
+def state_type(cell: str, names: tuple[str, ...]) -> type[Any]:
+    """The named tuple of a cell's states, e.g. `LSTMState(h, c)`.
+
+    Args:
+        cell: The cell's name.
+        names: The states' names in order.
+    """
+    stem = "".join(part for part in cell.replace("_", "(").title() if part.isalnum())
+    return namedtuple(f"{stem}State", names)  # type: ignore[misc]  # noqa: PYI024 - the fields are known at run time only
+
+
+def detach_state(state: S) -> S:
+    """The same state, cut from the graph that made it: where truncated BPTT stops.
+
+    Args:
+        state: A tensor, or a tuple (named or not) of states; None stays None.
+    """
+    if isinstance(state, Tensor):
+        return state.detach()  # type: ignore[return-value]
+    if isinstance(state, tuple):
+        parts = [detach_state(s) for s in state]  # type: ignore[misc]
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)  # type: ignore[arg-type,return-value]
+    return state
