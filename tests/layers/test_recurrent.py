@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from ifog.cells import affine, cell, sigmoid, tanh
 from torch import Tensor
 
 import ifog
-from ifog.cells import affine, cell, sigmoid, tanh
 from ifog.compiler import Cell
 from ifog.errors import BackendError, ConfigError, ShapeError
 from ifog.kernels import aten
@@ -41,7 +41,9 @@ def test_lengths_give_what_each_sequence_gives_alone(name: str, bidirectional: b
     first = type(first)(*(random(*s.shape).requires_grad_() for s in first))
     y, last = net(x, first, lengths=torch.tensor(lengths))
     weights = random(*y.shape)
-    together = torch.autograd.grad((y * weights).sum() + sum((s**2).sum() for s in last), [x, *net.parameters()], allow_unused=True)
+    together = torch.autograd.grad(
+        (y * weights).sum() + sum((s**2).sum() for s in last), [x, *net.parameters()], allow_unused=True
+    )
     alone: list[Tensor] = []
     for b, n in enumerate(lengths):
         if n == 0:
@@ -284,7 +286,9 @@ def test_bad_arguments_are_refused_by_name(arguments: dict[str, Any], message: s
 def test_random_masks_repeat_with_the_seed_and_vanish_in_evaluation() -> None:
     from ifog.cells.transforms import variational, weight_dropped, zoneout
 
-    net = ifog.Recurrent(zoneout(variational(weight_dropped(ifog.cells.get("lstm"), 0.5), 0.3), 0.2), 4, 5, num_layers=2, dropout=0.1)
+    net = ifog.Recurrent(
+        zoneout(variational(weight_dropped(ifog.cells.get("lstm"), 0.5), 0.3), 0.2), 4, 5, num_layers=2, dropout=0.1
+    )
     x = torch.randn(6, 3, 4)
     torch.manual_seed(1)
     first = net(x)[0]

@@ -12,7 +12,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 import ifog
 
-pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")  # torch says so of its own slow path
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:LSTM with projections:UserWarning"
+)  # torch says so of its own slow path
 
 STEPS, BATCH, INPUT, HIDDEN = 5, 3, 7, 6
 KINDS = {
@@ -23,7 +25,9 @@ KINDS = {
     "rnn relu": ("RNN", {"nonlinearity": "relu"}),
 }
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
-GRID = list(product(KINDS, (1, 3), (False, True), (False, True), (True, False), (False, True), (torch.float32, torch.float64)))
+GRID = list(
+    product(KINDS, (1, 3), (False, True), (False, True), (True, False), (False, True), (torch.float32, torch.float64))
+)
 
 
 def pair(kind: str, **options: Any) -> tuple[nn.Module, nn.Module]:
@@ -37,7 +41,7 @@ def pair(kind: str, **options: Any) -> tuple[nn.Module, nn.Module]:
 
 
 def outcome(layer: nn.Module, x: Any, state: Any) -> list[Tensor]:
-    """Output, last states, and the gradients of a weighted sum of them in the input, the first states and every weight."""
+    """Output, last states, and gradients of a weighted sum of them: of the input, the first states, every weight."""
     y, last = layer(x, state)
     if isinstance(y, PackedSequence):
         y = y.data
@@ -56,7 +60,9 @@ def test_a_drop_in_layer_equals_torch_in_values_and_all_gradients(
 ) -> None:
     torch.manual_seed(1)
     theirs, ours = pair(kind, num_layers=layers, bidirectional=both, batch_first=batch_first, bias=bias, dtype=dtype)
-    x: Any = torch.randn((BATCH, STEPS, INPUT) if batch_first else (STEPS, BATCH, INPUT), dtype=dtype, requires_grad=True)
+    x: Any = torch.randn(
+        (BATCH, STEPS, INPUT) if batch_first else (STEPS, BATCH, INPUT), dtype=dtype, requires_grad=True
+    )
     if packed:
         x = pack_padded_sequence(x, torch.tensor([3, 5, 1]), batch_first=batch_first, enforce_sorted=False)
         x.data.retain_grad()
@@ -101,10 +107,8 @@ def test_an_unbatched_sequence_equals_torch(kind: str, backend: str) -> None:
     y, last = ours(x)
     expected, expected_last = theirs(x)
     torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(
-        tuple(last) if isinstance(last, tuple) else last, tuple(expected_last) if isinstance(last, tuple) else expected_last,
-        rtol=1e-5, atol=1e-5,
-    )  # fmt: skip
+    for now, then in zip(last, expected_last, strict=True):
+        torch.testing.assert_close(now, then, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", ["aten", "symbolic"])

@@ -6,9 +6,9 @@ the parameters' names in PyTorch's order; takes tensors, gives tensors. Never de
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 import torch
@@ -16,9 +16,17 @@ from torch import Tensor
 
 from ifog.compiler.graph import Graph, matrices
 
-__all__ = ["Gate", "Recurrence", "call", "recognise", "run"]
+__all__ = ["ENTRIES", "Gate", "Recurrence", "call", "recognise", "run"]
 
 Kind = Literal["lstm", "gru", "rnn_tanh", "rnn_relu"]
+
+# the entry points that torch.nn.LSTM and its siblings call themselves
+ENTRIES: dict[Kind, Callable[..., tuple[Tensor, ...]]] = {
+    "lstm": torch.lstm,
+    "gru": torch.gru,
+    "rnn_tanh": torch.rnn_tanh,
+    "rnn_relu": torch.rnn_relu,
+}
 
 
 @dataclass(frozen=True)
@@ -92,8 +100,10 @@ class _Reader:
         terms = self.terms(h)
         for kept, new in (terms, terms[::-1]) if len(terms) == 2 else ():
             z = self.of_pair(kept, "mul", "sigmoid", lambda i: i == self.h)
-            n = self.of_pair(new, "mul", "tanh", lambda i, z=z: z is not None and self.is_rest(i, z))
-            if z is None or n is None:
+            if z is None:
+                continue
+            n = self.of_pair(new, "mul", "tanh", partial(self.is_rest, z))
+            if n is None:
                 continue
             products = [t for t in self.terms(n) if self.nodes[t].op == "mul"]
             if len(products) != 1:
@@ -109,7 +119,7 @@ class _Reader:
                 return Recurrence("gru", (reset, update, Gate(left[0], right[0], left[1], right[1])))
         return None
 
-    def is_rest(self, i: int, z: int) -> bool:
+    def is_rest(self, z: int, i: int) -> bool:
         """Whether node `i` is 1 - sigmoid(z)."""
         if self.nodes[i].op != "sub":
             return False
@@ -148,13 +158,13 @@ class _Reader:
         """What `op` is applied to at node `i`."""
         return self.nodes[i].args[0] if self.nodes[i].op == op else None
 
-    def of_pair(self, i: int, op: str, function: str, other: object) -> int | None:
+    def of_pair(self, i: int, op: str, function: str, other: Callable[[int], bool]) -> int | None:
         """For node `i` = op(function(v), w) in either order, where `other(w)` holds: v."""
         if self.nodes[i].op != op:
             return None
         for a, b in (self.nodes[i].args, self.nodes[i].args[::-1]):
             v = self.argument(a, function)
-            if v is not None and callable(other) and other(b):
+            if v is not None and other(b):
                 return v
         return None
 
@@ -164,22 +174,23 @@ def run(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The output `(T, B, P)` and the last states, from parameters by name."""
     gates = recurrence.gates
-    w_x = torch.cat([parameters[g.W_x] for g in gates]) if len(gates) > 1 else parameters[gates[0].W_x]
-    w_h = torch.cat([parameters[g.W_h] for g in gates]) if len(gates) > 1 else parameters[gates[0].W_h]
+    w_x = torch.cat([parameters[g.W_x] for g in gates])
+    w_h = torch.cat([parameters[g.W_h] for g in gates])
     weights = [w_x, w_h]
     if any(g.b_x or g.b_h for g in gates):
         zeros = w_x.new_zeros(len(w_x) // len(gates))
-        weights += [torch.cat([sum((parameters[b] for b in side), zeros) for side in sides]) for sides in
-                    ([g.b_x for g in gates], [g.b_h for g in gates])]  # fmt: skip
+        for side in ([g.b_x for g in gates], [g.b_h for g in gates]):
+            weights.append(torch.cat([sum((parameters[b] for b in biases), zeros) for biases in side]))
     if recurrence.projection:
         weights.append(parameters[recurrence.projection])
     return call(recurrence.kind, x, states, weights)
 
 
-def call(kind: Kind, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The output and the last states, from weights in `torch.nn`'s layout: w_ih, w_hh[, b_ih, b_hh][, w_hr]."""
+def call(
+    kind: Kind, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The output and the last states, from weights as `torch.nn` lays them out: `w_ih`, `w_hh`, biases, projection."""
     first = [s.unsqueeze(0).contiguous() for s in states]
     options = (len(weights) >= 4, 1, 0.0, torch.is_grad_enabled(), False, False)
-    function = getattr(torch._VF, kind)  # the entry point of torch.nn.LSTM itself
-    output, *last = function(x, first if kind == "lstm" else first[0], list(weights), *options)
+    output, *last = ENTRIES[kind](x, first if kind == "lstm" else first[0], list(weights), *options)
     return output, tuple(s.squeeze(0) for s in last)

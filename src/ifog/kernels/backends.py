@@ -10,7 +10,6 @@ import logging
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
-import torch
 from torch import Tensor
 
 from ifog.compiler.execution import Inputs, unroll
@@ -34,7 +33,9 @@ class Choice(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def choose(plan: Plan, backend: str = "auto", *, tokens: bool = False, masked: bool = False, gates: bool = False) -> Choice:
+def choose(
+    plan: Plan, backend: str = "auto", *, tokens: bool = False, masked: bool = False, gates: bool = False
+) -> Choice:
     """Who runs `plan`.
 
     Args:
@@ -52,7 +53,9 @@ def choose(plan: Plan, backend: str = "auto", *, tokens: bool = False, masked: b
     if backend == "aten" and obstacle:
         raise BackendError(f'backend="aten" can\'t run cell {name}: {obstacle}; use backend="auto"')
     if backend == "symbolic" and gates:
-        raise BackendError('backend="symbolic" keeps no gates; use backend="auto" or "reference" with return_gates=True')
+        raise BackendError(
+            'backend="symbolic" keeps no gates; use backend="auto" or "reference" with return_gates=True'
+        )
     if backend not in BACKENDS:
         raise BackendError(f"no backend is called {backend!r}; use one of {', '.join(BACKENDS)}")
     if backend != "auto":
@@ -77,7 +80,9 @@ def _aten_obstacle(plan: Plan, *, tokens: bool, masked: bool, gates: bool) -> st
     return "gates are returned" if gates else ""
 
 
-def run(plan: Plan, inputs: Inputs, choice: Choice, names: tuple[str, ...] = ()) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+def run(
+    plan: Plan, inputs: Inputs, choice: Choice, names: tuple[str, ...] = ()
+) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """Runs a sequence on the chosen backend.
 
     Returns:

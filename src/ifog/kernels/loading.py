@@ -51,9 +51,10 @@ def engine() -> Engine | None:
     Returns:
         The compiled module, whose functions `Engine` lists, or None.
 
-    >>> features = engine().cpu_features() if available() else []
-    >>> features[:1] in (["sse2"], [])   # every 64-bit x86 has it; another CPU, or no engine, has none
-    True
+    Examples:
+        >>> features = engine().cpu_features() if available() else []
+        >>> features[:1] in (["sse2"], [])  # every 64-bit x86 has it; another CPU, or no engine, has none
+        True
     """
     loaded = _load()
     if isinstance(loaded, ImportError):

@@ -1,13 +1,14 @@
 """Backpropagation through time by the compiler's own backward programs, as one autograd function.
 
 Owns the crossing from autograd to `compiler.execution`. Takes a plan and tensors, gives tensors that autograd can
-differentiate; a second derivative goes through the executor that autograd itself differentiates. Never derives anything.
+differentiate; a second derivative goes through the executor that autograd itself differentiates. Never derives
+anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -26,11 +27,13 @@ def run(plan: Plan, inputs: Inputs) -> tuple[Tensor, tuple[Tensor, ...]]:
         return result.output, result.states
     names = tuple(inputs.parameters)
     tensors = (inputs.x, *inputs.states, *inputs.parameters.values(), *inputs.masks)
-    output, *states = _Sequence.apply(plan, names, (inputs.valid, inputs.reset), *tensors)  # type: ignore[no-untyped-call]
+    output, *states = cast("tuple[Tensor, ...]", _Sequence.apply(plan, names, (inputs.valid, inputs.reset), *tensors))
     return output, tuple(states)
 
 
-def _inputs(plan: Plan, names: Sequence[str], when: tuple[Tensor | None, Tensor | None], tensors: Sequence[Tensor]) -> Inputs:
+def _inputs(
+    plan: Plan, names: Sequence[str], when: tuple[Tensor | None, Tensor | None], tensors: Sequence[Tensor]
+) -> Inputs:
     x, rest = tensors[0], tensors[1:]
     count = len(plan.graph.states)
     states, parameters, masks = rest[:count], rest[count : count + len(names)], rest[count + len(names) :]
@@ -39,7 +42,9 @@ def _inputs(plan: Plan, names: Sequence[str], when: tuple[Tensor | None, Tensor 
 
 class _Sequence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, plan: Plan, names: Sequence[str], when: tuple[Tensor | None, Tensor | None], *tensors: Tensor) -> Any:
+    def forward(
+        ctx: Any, plan: Plan, names: Sequence[str], when: tuple[Tensor | None, Tensor | None], *tensors: Tensor
+    ) -> Any:
         inputs = _inputs(plan, names, when, tensors)
         ctx.gradients = differentiate(plan, inputs.x.requires_grad)
         ctx.result = unroll(plan, inputs, ctx.gradients.saved, history=True)
@@ -48,10 +53,11 @@ class _Sequence(torch.autograd.Function):
         return ctx.result.output, *(s.clone() for s in ctx.result.states)
 
     @staticmethod
-    def backward(ctx: Any, d_output: Tensor, *d_states: Tensor) -> Any:
+    def backward(ctx: Any, *d: Tensor) -> Any:
+        d_output, *d_states = d
         plan, tensors = ctx.gradients.plan, ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: someone will differentiate these gradients
-            return None, None, None, *_differentiable(plan, ctx.names, ctx.when, tensors, (d_output, *d_states))
+            return None, None, None, *_differentiable(plan, ctx.names, ctx.when, tensors, d)
         inputs = _inputs(plan, ctx.names, ctx.when, tensors)
         d_x, d_first, d_parameters = backpropagate(ctx.gradients, inputs, ctx.result, d_output, d_states)
         of_parameters = (d_parameters.get(n) for n in ctx.names)
@@ -59,11 +65,17 @@ class _Sequence(torch.autograd.Function):
 
 
 def _differentiable(
-    plan: Plan, names: Sequence[str], when: tuple[Tensor | None, Tensor | None], tensors: Sequence[Tensor], d: Sequence[Tensor]
+    plan: Plan,
+    names: Sequence[str],
+    when: tuple[Tensor | None, Tensor | None],
+    tensors: Sequence[Tensor],
+    d: Sequence[Tensor],
 ) -> list[Tensor | None]:
     result = unroll(plan, _inputs(plan, names, when, tensors))
     wanted = [t for t in tensors if t.requires_grad]
     found = iter(
-        torch.autograd.grad((result.output, *result.states), wanted, d, create_graph=True, allow_unused=True, materialize_grads=True)
+        torch.autograd.grad(
+            (result.output, *result.states), wanted, d, create_graph=True, allow_unused=True, materialize_grads=True
+        )
     )
     return [next(found) if t.requires_grad else None for t in tensors]

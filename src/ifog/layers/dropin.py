@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -16,47 +17,93 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ifog import cells
-from ifog.compiler.planning import Plan, plan
-from ifog.errors import ConfigError, ShapeError
+from ifog.compiler.planning import plan
+from ifog.errors import ConfigError
 from ifog.kernels import aten
 from ifog.layers.stack import Stack, States
 
 __all__ = ["GRU", "LSTM", "RNN"]
 
 
+@dataclass(frozen=True)
+class _Arguments:
+    """`torch.nn`'s arguments, checked."""
+
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    bias: bool = True
+    batch_first: bool = False
+    dropout: float = 0.0
+    bidirectional: bool = False
+    proj_size: int = 0
+    device: Any = None
+    dtype: Any = None
+    backend: str = "auto"
+
+    def check(self, layer: str) -> None:
+        """Refuses by name and value what `torch.nn` refuses."""
+        for name, least in (("input_size", 1), ("hidden_size", 1), ("num_layers", 1), ("proj_size", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigError(f"{layer}: {name}={value!r}: expected a whole number of at least {least}")
+        for name in ("bias", "batch_first", "bidirectional"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(
+                    f"{layer}: {name}={getattr(self, name)!r}: expected True or False; "
+                    "a common slip is a size in this place"
+                )
+        if self.proj_size >= self.hidden_size:
+            raise ConfigError(
+                f"{layer}: proj_size={self.proj_size} must be smaller than hidden_size={self.hidden_size}, "
+                "or 0 for no projection"
+            )
+
+    def __str__(self) -> str:
+        changed = [f for f in fields(self)[2:] if getattr(self, f.name) != f.default]
+        return ", ".join(
+            [f"{self.input_size}, {self.hidden_size}", *(f"{f.name}={getattr(self, f.name)!r}" for f in changed)]
+        )
+
+
 class _DropIn(Stack):
     """What the three share; `cell` names the catalogue's cell that computes the same."""
 
-    def __init__(
-        self, cell: str, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool, dropout: float,
-        bidirectional: bool, proj_size: int, device: Any, dtype: Any, backend: str,
-    ) -> None:  # fmt: skip
-        _check_arguments(type(self).__name__, input_size, hidden_size, num_layers, bias, batch_first, proj_size)
-        options = {"proj_size": proj_size} if proj_size else {}
-        output = proj_size or hidden_size
-        sizes = [input_size] + [output * (2 if bidirectional else 1)] * (num_layers - 1)
-        plans = [plan(cells.get(cell).trace(size, hidden_size, **options)) for size in sizes]
-        super().__init__(plans, bidirectional=bidirectional, batch_first=batch_first, dropout=dropout, backend=backend)
-        if dropout and num_layers == 1:
+    def __init__(self, cell: str, given: _Arguments) -> None:
+        given.check(type(self).__name__)
+        options = {"proj_size": given.proj_size} if given.proj_size else {}
+        output = given.proj_size or given.hidden_size
+        sizes = [given.input_size] + [output * (1 + given.bidirectional)] * (given.num_layers - 1)
+        super().__init__(
+            [plan(cells.get(cell).trace(size, given.hidden_size, **options)) for size in sizes],
+            bidirectional=given.bidirectional,
+            batch_first=given.batch_first,
+            dropout=given.dropout,
+            backend=given.backend,
+        )
+        if given.dropout and given.num_layers == 1:
             warnings.warn(
-                f"dropout={dropout} acts between layers and num_layers=1 has nothing between; use num_layers=2 or more, or dropout=0",
+                f"{type(self).__name__}: dropout={given.dropout} acts between layers, and num_layers=1 has "
+                "nothing between; use num_layers=2 or more, or dropout=0",
                 stacklevel=3,
             )
-        self.input_size, self.hidden_size, self.num_layers, self.bias = input_size, hidden_size, num_layers, bias
-        self.proj_size = proj_size
+        self.arguments = given
+        self.input_size, self.hidden_size, self.num_layers = given.input_size, given.hidden_size, given.num_layers
+        self.bias, self.proj_size = given.bias, given.proj_size
         self.mode = self.recurrence.kind.upper()
         self.all_weight_names: list[list[str]] = []
-        gates = len(self.recurrence.gates) * hidden_size
+        rows = len(self.recurrence.gates) * given.hidden_size
         for layer, size in enumerate(sizes):
             for direction in range(self.directions):
-                shapes = {"weight_ih": (gates, size), "weight_hh": (gates, output)}
-                if bias:
-                    shapes |= {"bias_ih": (gates,), "bias_hh": (gates,)}
-                if proj_size:
-                    shapes["weight_hr"] = (proj_size, hidden_size)
+                shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, size), "weight_hh": (rows, output)}
+                if given.bias:
+                    shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+                if given.proj_size:
+                    shapes["weight_hr"] = (given.proj_size, given.hidden_size)
                 names = {name + self.suffix(layer, direction): shape for name, shape in shapes.items()}
                 for name, shape in names.items():
-                    self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+                    empty = torch.empty(shape, device=given.device, dtype=given.dtype)
+                    self.register_parameter(name, nn.Parameter(empty))
                 self.all_weight_names.append(list(names))
         self.reset_parameters()
 
@@ -101,7 +148,11 @@ class _DropIn(Stack):
 
     def first_states(self, batch: int, like: Tensor) -> States:
         """Zeros for each layer and direction."""
-        return [tuple(like.new_zeros(batch, n) for n in p.graph.state_sizes) for p in self.plans for _ in range(self.directions)]
+        return [
+            tuple(like.new_zeros(batch, n) for n in p.graph.state_sizes)
+            for p in self.plans
+            for _ in range(self.directions)
+        ]
 
     def pack(self, states: States, batched: bool) -> Any:
         """A bare tensor where the cell has one state, as `torch.nn` gives."""
@@ -127,17 +178,24 @@ class _DropIn(Stack):
             arguments = [*sequence, first if len(first) > 1 else first[0], weights, *options, False]
         else:
             arguments = [*sequence, first if len(first) > 1 else first[0], weights, *options]
-        output, *last = getattr(torch._VF, self.recurrence.kind)(*arguments)
+        output, *last = aten.ENTRIES[self.recurrence.kind](*arguments)
         return output, list(zip(*(s.unbind(0) for s in last), strict=True))
 
     def forward(
-        self, x: Any, state: Any = None, *, lengths: Tensor | None = None, reset: Tensor | None = None, return_gates: bool = False
+        self,
+        x: Any,
+        state: Any = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+        return_gates: bool = False,
     ) -> Any:
-        """As `torch.nn`: a tensor or a `PackedSequence`; beyond it `lengths`, `reset` and `return_gates` as in `Recurrent`."""
+        """As `torch.nn`: takes a tensor or a `PackedSequence`; beyond it, keywords as in `Recurrent`."""
         if isinstance(x, PackedSequence):
             if lengths is not None or reset is not None or return_gates:
                 raise ConfigError(
-                    f"{type(self).__name__}: a PackedSequence has its lengths inside; for reset= or return_gates= give a padded tensor and lengths="
+                    f"{type(self).__name__}: a PackedSequence has its lengths inside; "
+                    "for reset= or return_gates= give a padded tensor and lengths="
                 )
             return self._forward_packed(x, state)
         return super().forward(x, state, lengths=lengths, reset=reset, return_gates=return_gates)
@@ -162,25 +220,7 @@ class _DropIn(Stack):
 
     def extra_repr(self) -> str:
         """Sizes, and whatever is not the default."""
-        shown = [f"{self.input_size}, {self.hidden_size}"]
-        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False, "proj_size": 0, "backend": "auto"}
-        shown += [f"{name}={getattr(self, name)!r}" for name, default in defaults.items() if getattr(self, name) != default]
-        return ", ".join(shown)
-
-
-def _check_arguments(
-    layer: str, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool, proj_size: int
-) -> None:
-    for name, value, least in (
-        ("input_size", input_size, 1), ("hidden_size", hidden_size, 1), ("num_layers", num_layers, 1), ("proj_size", proj_size, 0),
-    ):  # fmt: skip
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigError(f"{layer}: {name}={value!r}: expected a whole number of at least {least}")
-    for name, value in (("bias", bias), ("batch_first", batch_first)):
-        if not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigError(f"{layer}: {name}={value!r}: expected True or False; a common slip is a size in this place")
-    if proj_size >= hidden_size:
-        raise ConfigError(f"{layer}: proj_size={proj_size} must be smaller than hidden_size={hidden_size}, or 0 for no projection")
+        return str(self.arguments)
 
 
 class LSTM(_DropIn):
@@ -207,7 +247,7 @@ class LSTM(_DropIn):
     Raises:
         ConfigError: An argument out of range.
 
-    Example:
+    Examples:
         >>> import torch, ifog
         >>> layer = ifog.LSTM(3, 5)
         >>> layer.load_state_dict(torch.nn.LSTM(3, 5).state_dict())
@@ -216,13 +256,34 @@ class LSTM(_DropIn):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False, dropout: float = 0.0,
-        bidirectional: bool = False, proj_size: int = 0, device: Any = None, dtype: Any = None, *, backend: str = "auto",
-    ) -> None:  # fmt: skip
-        cell = "lstm_projected" if proj_size else "lstm"
-        super().__init__(
-            cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype, backend
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        backend: str = "auto",
+    ) -> None:
+        given = _Arguments(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            proj_size,
+            device,
+            dtype,
+            backend,
         )
+        super().__init__("lstm_projected" if proj_size else "lstm", given)
 
 
 class GRU(_DropIn):
@@ -233,12 +294,23 @@ class GRU(_DropIn):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False, dropout: float = 0.0,
-        bidirectional: bool = False, device: Any = None, dtype: Any = None, *, backend: str = "auto",
-    ) -> None:  # fmt: skip
-        super().__init__(
-            "gru", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype, backend
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        backend: str = "auto",
+    ) -> None:
+        given = _Arguments(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype, backend
         )
+        super().__init__("gru", given)
 
 
 class RNN(_DropIn):
@@ -248,14 +320,27 @@ class RNN(_DropIn):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
-        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None, *,
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
         backend: str = "auto",
-    ) -> None:  # fmt: skip
-        names = {"tanh": "elman", "relu": "relu_rnn"}
-        if nonlinearity not in names:
-            raise ConfigError(f'RNN: nonlinearity={nonlinearity!r}: expected "tanh" or "relu"; for others write a cell of three lines')
-        self.nonlinearity = nonlinearity
-        super().__init__(
-            names[nonlinearity], input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype, backend
+    ) -> None:
+        cell = {"tanh": "elman", "relu": "relu_rnn"}.get(nonlinearity)
+        if cell is None:
+            raise ConfigError(
+                f'RNN: nonlinearity={nonlinearity!r}: expected "tanh" or "relu"; for others write a cell of three lines'
+            )
+        given = _Arguments(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype, backend
         )
+        super().__init__(cell, given)
+        self.nonlinearity = nonlinearity

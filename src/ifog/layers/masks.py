@@ -36,18 +36,21 @@ def extent(steps: int, batch: int, device: torch.device, lengths: Tensor | None,
         lengths = torch.as_tensor(lengths)
         if lengths.shape != (batch,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
             raise ShapeError(
-                f"lengths: expected {batch} integers, one for each sequence of the batch, got {tuple(lengths.shape)} of {lengths.dtype}"
+                f"lengths: expected {batch} integers, one for each sequence of the batch, "
+                f"got {tuple(lengths.shape)} of {lengths.dtype}"
             )
         lengths = lengths.to(device)
         if batch and (int(lengths.min()) < 0 or int(lengths.max()) > steps):
             raise ShapeError(
-                f"lengths: expected values from 0 to {steps}, the number of steps, got {int(lengths.min())} to {int(lengths.max())}"
+                f"lengths: expected values from 0 to {steps}, the number of steps, "
+                f"got {int(lengths.min())} to {int(lengths.max())}"
             )
         valid = (torch.arange(steps, device=device).unsqueeze(1) < lengths).unsqueeze(-1)
     if reset is not None:
         if reset.shape != (steps, batch) or reset.dtype != torch.bool:
             raise ShapeError(
-                f"reset: expected a bool tensor of shape ({steps}, {batch}), (time, batch), got {tuple(reset.shape)} of {reset.dtype}"
+                f"reset: expected a bool tensor of shape ({steps}, {batch}), (time, batch), "
+                f"got {tuple(reset.shape)} of {reset.dtype}"
             )
         reset = reset.to(device).unsqueeze(-1)
     return Extent(lengths, valid, reset)
@@ -60,10 +63,8 @@ def reversal(steps: int, span: Extent, device: torch.device) -> tuple[Tensor, Ex
     backwards it ends the future of step t - 1, so it stands before that step.
     """
     time = torch.arange(steps, device=device).unsqueeze(1)
-    if span.lengths is None:
-        order = time.flip(0)
-    else:
-        order = torch.where(time < span.lengths, span.lengths - 1 - time, time)
+    n = span.lengths
+    order = time.flip(0) if n is None else torch.where(time < n, n - 1 - time, time)
     reset = span.reset
     if reset is not None:
         later = torch.cat([reset[1:], torch.zeros_like(reset[:1])])

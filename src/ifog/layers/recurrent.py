@@ -36,7 +36,8 @@ class Recurrent(Stack):
         bidirectional: Whether each layer also reads backwards; outputs of both directions are concatenated.
         dropout: Share of a layer's output set to zero on the way to the next layer, in training.
         initial_state: "zero", or "learned": one trained row for each state, layer and direction.
-        backend: "auto", "aten" (PyTorch's own kernels), "symbolic" (this project's backward programs), "reference" (autograd).
+        backend: "auto", "aten" (PyTorch's own kernels), "symbolic" (the compiler's backward programs), "reference"
+            (autograd).
         options: Of the cell, e.g. `depth=5` of a recurrent highway network.
 
     Shapes:
@@ -47,7 +48,7 @@ class Recurrent(Stack):
         CellError: The cell can't be traced at these sizes.
         ConfigError: An option out of range.
 
-    Example:
+    Examples:
         >>> import torch, ifog
         >>> layer = ifog.Recurrent("lstm", input_size=3, hidden_size=5, num_layers=2)
         >>> y, (h, c) = layer(torch.zeros(7, 2, 3))
@@ -75,8 +76,14 @@ class Recurrent(Stack):
     ) -> None:
         self.cell = cells.get(cell) if isinstance(cell, str) else cell
         if (input_size is None) == (vocabulary is None):
-            raise ConfigError("Recurrent needs either input_size= (features of the input) or vocabulary= (number of tokens), not both")
-        for name, value in (("input_size", input_size or vocabulary), ("hidden_size", hidden_size), ("num_layers", num_layers)):
+            raise ConfigError(
+                "Recurrent needs either input_size= (features of the input) or vocabulary= (number of tokens), not both"
+            )
+        for name, value in (
+            ("input_size", input_size or vocabulary),
+            ("hidden_size", hidden_size),
+            ("num_layers", num_layers),
+        ):
             if not isinstance(value, int) or value < 1:
                 raise ConfigError(f"{name}={value!r}: expected a whole number of at least 1")
         if initial_state not in ("zero", "learned"):
@@ -87,7 +94,12 @@ class Recurrent(Stack):
             plans.append(plan(self.cell.trace(size, hidden_size, **options)))
             size = plans[-1].graph.output_size * (2 if bidirectional else 1)
         super().__init__(
-            plans, bidirectional=bidirectional, batch_first=batch_first, dropout=dropout, backend=backend, vocabulary=vocabulary
+            plans,
+            bidirectional=bidirectional,
+            batch_first=batch_first,
+            dropout=dropout,
+            backend=backend,
+            vocabulary=vocabulary,
         )
         if vocabulary is not None:
             _check_tokens(plans[0].graph)
@@ -131,7 +143,9 @@ class Recurrent(Stack):
                 suffix = self.suffix(layer, direction)
                 found.append(
                     tuple(
-                        self.get_parameter(f"initial_{name}{suffix}").expand(batch, n) if self.learned else like.new_zeros(batch, n)
+                        self.get_parameter(f"initial_{name}{suffix}").expand(batch, n)
+                        if self.learned
+                        else like.new_zeros(batch, n)
                         for name, n in zip(self.cell.states, p.graph.state_sizes, strict=True)
                     )
                 )
@@ -143,7 +157,8 @@ class Recurrent(Stack):
 
     def extra_repr(self) -> str:
         """Cell and sizes."""
-        return f"{self.cell.name}, input_size={self.plans[0].graph.input_size}, hidden_size={self.hidden_size}, num_layers={len(self.plans)}"
+        graph = self.plans[0].graph
+        return f"{self.cell.name}, {graph.input_size}, {self.hidden_size}, num_layers={len(self.plans)}"
 
 
 def _check_tokens(graph: Graph) -> None:

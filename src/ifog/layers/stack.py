@@ -1,7 +1,7 @@
 """Layers and directions of one recurrence, whatever its cell and wherever its parameters are kept.
 
-Owns the path of a sequence through a stack: checks, layout (batch first, unbatched), directions, dropout between layers,
-`lengths`, `reset`, gates, and the packing of states. A subclass gives parameters by name. Never knows a cell.
+Owns the path of a sequence through a stack: checks, layout (batch first, unbatched), directions, dropout between
+layers, `lengths`, `reset`, gates, and the packing of states. A subclass gives parameters by name. Never knows a cell.
 """
 
 from __future__ import annotations
@@ -39,7 +39,14 @@ class Stack(nn.Module):
     """
 
     def __init__(
-        self, plans: list[Plan], *, bidirectional: bool, batch_first: bool, dropout: float, backend: str, vocabulary: int | None = None
+        self,
+        plans: list[Plan],
+        *,
+        bidirectional: bool,
+        batch_first: bool,
+        dropout: float,
+        backend: str,
+        vocabulary: int | None = None,
     ) -> None:
         super().__init__()
         if isinstance(dropout, bool) or not 0.0 <= float(dropout) <= 1.0:
@@ -81,7 +88,13 @@ class Stack(nn.Module):
         return f"_l{layer}" + ("_reverse" if direction else "")
 
     def forward(
-        self, x: Tensor, state: Any = None, *, lengths: Tensor | None = None, reset: Tensor | None = None, return_gates: bool = False
+        self,
+        x: Tensor,
+        state: Any = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+        return_gates: bool = False,
     ) -> Any:
         """Runs a sequence.
 
@@ -114,6 +127,7 @@ class Stack(nn.Module):
         return self.layout(y, batched), state, {name: self.layout(value, batched) for name, value in gates.items()}
 
     def layout(self, value: Tensor, batched: bool) -> Tensor:
+        """`value` `(T, B, ...)` as the caller wants it."""
         if not batched:
             return value.squeeze(1)
         return value.transpose(0, 1) if self.batch_first else value
@@ -123,24 +137,35 @@ class Stack(nn.Module):
         return tuple(max(sizes) for sizes in zip(*(p.graph.state_sizes for p in self.plans), strict=True))
 
     def pack(self, states: States, batched: bool) -> Any:
+        """The named tuple of all layers' and directions' states, each `(layers * directions, B, n)`."""
         packed: list[Tensor] = []
         for k, width in enumerate(self._widths()):
-            rows = [s[k] if s[k].shape[-1] == width else nn.functional.pad(s[k], (0, width - s[k].shape[-1])) for s in states]
+            rows = [
+                s[k] if s[k].shape[-1] == width else nn.functional.pad(s[k], (0, width - s[k].shape[-1]))
+                for s in states
+            ]
             packed.append(torch.stack(rows) if batched else torch.stack(rows).squeeze(1))
         return self.state(*packed)
 
     def unpack(self, state: Any, batch: int, batched: bool) -> States:
+        """Each layer's and direction's own states out of what `pack` made, checked."""
         parts = (state,) if isinstance(state, Tensor) else tuple(state)
         names, count = self.state_names, len(self.plans) * self.directions
         if len(parts) != len(names):
-            raise ShapeError(f"state: {type(self).__name__} has {len(names)} states ({', '.join(names)}), got {len(parts)} tensors")
+            raise ShapeError(
+                f"state: {type(self).__name__} has {len(names)} states ({', '.join(names)}), got {len(parts)} tensors"
+            )
         for name, part, width in zip(names, parts, self._widths(), strict=True):
             wanted = (count, batch, width) if batched else (count, width)
             if tuple(part.shape) != wanted:
-                raise ShapeError(f"state {name}: expected shape {wanted}, (layers * directions, batch, size), got {tuple(part.shape)}")
+                raise ShapeError(
+                    f"state {name}: expected shape {wanted}, (layers * directions, batch, size), "
+                    f"got {tuple(part.shape)}"
+                )
         rows = [part if batched else part.unsqueeze(1) for part in parts]
         return [
-            tuple(r[i, :, :n] for r, n in zip(rows, self.plans[i // self.directions].graph.state_sizes, strict=True)) for i in range(count)
+            tuple(r[i, :, :n] for r, n in zip(rows, self.plans[i // self.directions].graph.state_sizes, strict=True))
+            for i in range(count)
         ]
 
     # the path of a sequence
@@ -216,15 +241,26 @@ class Stack(nn.Module):
         name, size = type(self).__name__, self.plans[0].graph.input_size
         if self.vocabulary is not None:
             if x.is_floating_point() or x.dtype == torch.bool:
-                raise ShapeError(f"{name}: vocabulary={self.vocabulary} takes integer token ids, got {x.dtype}; drop vocabulary= for vectors")
-            if x.numel() and not (0 <= int(x.min()) and int(x.max()) < self.vocabulary):
-                raise ShapeError(f"{name}: token ids must be 0 to {self.vocabulary - 1}, got {int(x.min())} to {int(x.max())}")
+                raise ShapeError(
+                    f"{name}: vocabulary={self.vocabulary} takes integer token ids, got {x.dtype}; "
+                    "drop vocabulary= for vectors"
+                )
+            if x.numel() and not (int(x.min()) >= 0 and int(x.max()) < self.vocabulary):
+                raise ShapeError(
+                    f"{name}: token ids must be 0 to {self.vocabulary - 1}, got {int(x.min())} to {int(x.max())}"
+                )
             return
         if x.shape[-1] != size:
-            raise ShapeError(f"{name}: input has {x.shape[-1]} features in its last axis, input_size is {size}; make one equal the other")
+            raise ShapeError(
+                f"{name}: input has {x.shape[-1]} features in its last axis, input_size is {size}; "
+                "make one equal the other"
+            )
         dtype = next(self.parameters()).dtype
         if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
-            raise ShapeError(f"{name}: input is {x.dtype}, the weights are {dtype}; convert one: x.to({dtype}) or layer.to({x.dtype})")
+            raise ShapeError(
+                f"{name}: input is {x.dtype}, the weights are {dtype}; "
+                f"convert one: x.to({dtype}) or layer.to({x.dtype})"
+            )
 
     def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """One time step, for streaming: `x` `(B, D)` or ids `(B,)`, gives the output `(B, P)` and the next state."""

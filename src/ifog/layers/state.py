@@ -25,7 +25,7 @@ def state_type(cell: str, names: tuple[str, ...]) -> type[Any]:
         names: The states' names in order.
     """
     stem = "".join(part for part in cell.replace("_", "(").title() if part.isalnum())
-    return namedtuple(f"{stem}State", names)  # type: ignore[misc]  # noqa: PYI024 - the fields are known at run time only
+    return namedtuple(f"{stem}State", names)  # type: ignore[misc]
 
 
 def detach_state(state: S) -> S:
