@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ifog.compiler.gradients import Backward, Gradients
-from ifog.compiler.graph import Level, Node, matrices
+from ifog.compiler.graph import Graph, Level, Node, matrices
 from ifog.compiler.operations import OPERATIONS
 from ifog.compiler.planning import Plan, Stage
 
@@ -83,8 +83,11 @@ def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool =
     in_loop = [i for i in keep if levels[i] == Level.STEP]
     weights = _stack(graph.nodes, plan.step, inputs.parameters)
     constants = {i: v for i, v in fixed.items() if levels[i] == Level.CONSTANT}
-    slices = {i: _over_time(fixed[i], steps).unbind(0) for i in plan.sequences}
-    states, outputs, kept, past = inputs.states, [], {i: [] for i in in_loop}, [[] for _ in inputs.states]  # type: ignore[var-annotated]
+    slices = {i: fixed[i].unbind(0) for i in plan.sequences}
+    states = inputs.states
+    outputs: list[Tensor] = []
+    kept: dict[int, list[Tensor]] = {i: [] for i in in_loop}
+    past: list[list[Tensor]] = [[] for _ in states]
     for t in range(steps):
         if inputs.reset is not None:
             states = tuple(torch.where(inputs.reset[t], s0, s) for s0, s in zip(inputs.states, states, strict=True))
@@ -103,11 +106,10 @@ def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool =
         if history:
             for sequence, state in zip(past, states, strict=True):
                 sequence.append(state)
-    empty = inputs.states[0].new_empty
-    output = torch.stack(outputs) if steps else empty(0, batch, graph.output_size)
-    found = {i: torch.stack(v) if steps else empty(0, batch, graph.nodes[i].size) for i, v in kept.items()}
-    found |= {i: _broadcast(fixed[i], steps, batch) for i in keep if i not in found}
-    return Unrolled(output, states, found, fixed, tuple(torch.stack(p) for p in past) if history and steps else ())
+    found = {i: _joined(v, graph.nodes[i].size, states[0]) for i, v in kept.items()}
+    found |= {i: fixed[i].expand(steps, batch, -1) for i in keep if i not in found}
+    after = tuple(_joined(p, s.shape[1], s) for p, s in zip(past, states, strict=True)) if history else ()
+    return Unrolled(_joined(outputs, graph.output_size, states[0]), states, found, fixed, after)
 
 
 def backpropagate(
@@ -125,26 +127,26 @@ def backpropagate(
     Returns:
         The gradients of the input (None for token ids), of the first states, and of the parameters by name.
     """
-    if not len(inputs.x):  # no step, so the states pass through and nothing else was used
-        return (torch.zeros_like(inputs.x) if inputs.x.is_floating_point() else None), tuple(d_states), {}
     graph, nodes = gradients.plan.graph, gradients.nodes
     over_time, d_first = _loop_back(gradients, inputs, forward, d_output, d_states)
     d_parameters: dict[str, Tensor] = {}
     _weight_gradients(gradients.step, over_time, d_parameters, inputs.parameters, {})
 
-    values = forward.fixed | over_time
-    tokens = {i: inputs.x for i, n in enumerate(graph.nodes) if n.op == "input" and not inputs.x.is_floating_point()}
+    values = _literals(nodes, inputs.states[0]) | forward.fixed | over_time
+    tokens = {i: v for i, v in forward.fixed.items() if not v.is_floating_point()}
     _run(nodes, gradients.input.stages, values, _stack(nodes, gradients.input.stages, inputs.parameters))
     _weight_gradients(gradients.input, values, d_parameters, inputs.parameters, tokens)
     _run(nodes, gradients.constant.stages, values, _stack(nodes, gradients.constant.stages, inputs.parameters))
     _weight_gradients(gradients.constant, values, d_parameters, inputs.parameters, {})
     for i, d in gradients.constant.results:
         name = str(nodes[i].attributes[0])
-        d_parameters[name] = values[d].reshape(inputs.parameters[name].shape)
-    d_x = next((values[d] for i, d in gradients.input.results if nodes[i].op == "input"), None)
-    if d_x is None and inputs.x.is_floating_point():
-        d_x = torch.zeros_like(inputs.x)
-    return d_x, d_first, d_parameters
+        d_parameters[name] = values[d]
+    for name in inputs.parameters.keys() - d_parameters.keys():  # read by a gate that nothing follows from
+        d_parameters[name] = torch.zeros_like(inputs.parameters[name])
+    if not inputs.x.is_floating_point():
+        return None, d_first, d_parameters
+    d_x = next((values[d] for i, d in gradients.input.results if graph.nodes[i].op == "input"), None)
+    return torch.zeros_like(inputs.x) if d_x is None else d_x, d_first, d_parameters
 
 
 def _loop_back(
@@ -154,14 +156,15 @@ def _loop_back(
     plan, nodes = gradients.plan, gradients.nodes
     graph, levels, steps = plan.graph, plan.graph.levels, len(inputs.x)
     weights = _stack(nodes, gradients.step.stages, inputs.parameters)
-    constants = {i: v for i, v in forward.fixed.items() if i >= len(levels) or levels[i] == Level.CONSTANT}
+    constants = {i: v for i, v in forward.fixed.items() if levels[i] == Level.CONSTANT}
     constants |= _literals(nodes, inputs.states[0])
-    slices = {i: _over_time(v, steps).unbind(0) for i, v in forward.fixed.items() if i < len(levels) and levels[i] == Level.INPUT}
+    slices = {i: v.unbind(0) for i, v in forward.fixed.items() if levels[i] == Level.INPUT}
     slices |= {i: v.unbind(0) for i, v in forward.kept.items()}
     previous = _previous_states(inputs, forward)
     of_state = dict(gradients.step.results)
     outside = [d for i, d in gradients.step.results if nodes[i].op != "state"]
-    wanted = {*outside, *(w.operand for w in gradients.step.weights), *(d for w in gradients.step.weights for _, _, d in w.terms)}
+    products = gradients.step.weights
+    wanted = {*outside, *(w.operand for w in products), *(d for w in products for _, _, d in w.terms)}
     collected: dict[int, list[Tensor]] = {i: [] for i in wanted}
     carried = tuple(d_states)
     d_first = tuple(torch.zeros_like(s) for s in inputs.states)
@@ -185,12 +188,13 @@ def _loop_back(
         if inputs.valid is not None:
             leaving = tuple(torch.where(inputs.valid[t], new, old) for new, old in zip(leaving, carried, strict=True))
         if inputs.reset is not None:
-            d_first = tuple(total + torch.where(inputs.reset[t], d, 0.0) for total, d in zip(d_first, leaving, strict=True))
+            back = tuple(torch.where(inputs.reset[t], d, 0.0) for d in leaving)
+            d_first = tuple(total + d for total, d in zip(d_first, back, strict=True))
             leaving = tuple(torch.where(inputs.reset[t], 0.0, d) for d in leaving)
         carried = leaving
         for i, sequence in collected.items():
             sequence.append(values[i])
-    stacked = {i: torch.stack(v[::-1]) for i, v in collected.items()}
+    stacked = {i: _joined(v[::-1], nodes[i].size, d_output) for i, v in collected.items()}
     return stacked, tuple(total + d for total, d in zip(d_first, carried, strict=True))
 
 
@@ -198,7 +202,7 @@ def _previous_states(inputs: Inputs, forward: Unrolled) -> list[list[Tensor]]:
     """The states that each step read, resets included."""
     found: list[list[Tensor]] = []
     for first, after in zip(inputs.states, forward.history, strict=True):
-        before = [first, *after.unbind(0)[:-1]]
+        before = [first, *after.unbind(0)][:-1]
         if inputs.reset is not None:
             before = [torch.where(r, first, s) for r, s in zip(inputs.reset, before, strict=True)]
         found.append(before)
@@ -214,16 +218,24 @@ def _fixed(plan: Plan, inputs: Inputs) -> Values:
         if node.op == "parameter":
             values[i] = inputs.parameters[str(node.attributes[0])]
         elif node.op == "input":
-            values[i] = inputs.x
+            values[i] = _input(graph, i, inputs)
         elif node.op == "mask":
-            values[i] = next(masks)
+            mask = next(masks)
+            values[i] = mask.expand(len(inputs.x), *mask.shape[1:])  # one drawn per sequence serves every step
     for stages in (plan.constant, plan.input):
         _run(graph.nodes, stages, values, _stack(graph.nodes, stages, inputs.parameters))
     return values
 
 
+def _input(graph: Graph, i: int, inputs: Inputs) -> Tensor:
+    """The input; token ids that something else than a product reads become one-hot vectors."""
+    if inputs.x.is_floating_point() or all(node.op == "product" for node in graph.nodes if i in node.args):
+        return inputs.x
+    return F.one_hot(inputs.x, graph.input_size).to(inputs.states[0].dtype)
+
+
 def _literals(nodes: Sequence[Node], like: Tensor) -> Values:
-    return {i: like.new_tensor(float(str(n.attributes[0]))) for i, n in enumerate(nodes) if n.op == "constant"}
+    return {i: like.new_full((1,), float(str(n.attributes[0]))) for i, n in enumerate(nodes) if n.op == "constant"}
 
 
 def _stack(nodes: Sequence[Node], stages: Sequence[Stage], parameters: Mapping[str, Tensor]) -> dict[int, Tensor]:
@@ -245,7 +257,7 @@ def _run(nodes: Sequence[Node], stages: Sequence[Stage], values: Values, weights
         for group in stage.products:
             operands = [values[a] for a in nodes[group[0]].args]
             result = _product(operands[0] if len(operands) == 1 else torch.cat(operands, -1), weights[group[0]])
-            parts = (result,) if len(group) == 1 else result.split([nodes[p].size for p in group], -1)
+            parts = torch.split(result, [nodes[p].size for p in group], -1)
             values.update(zip(group, parts, strict=True))
         _operations(nodes, stage.program, values)
 
@@ -257,7 +269,7 @@ def _operations(nodes: Sequence[Node], program: Sequence[int], values: Values) -
 
 
 def _product(operand: Tensor, matrix: Tensor) -> Tensor:
-    """`matrix operand` for every row; for token ids, the columns that they pick: never a product with a one-hot vector."""
+    """`matrix operand` for every row; for token ids, the columns that they pick: no product with a one-hot vector."""
     return F.linear(operand, matrix) if operand.is_floating_point() else F.embedding(operand, matrix.t())
 
 
@@ -270,19 +282,16 @@ def _weight_gradients(
         cotangents = [values[d].reshape(-1, n) for (_, _, d), n in zip(weight.terms, sizes, strict=True)]
         joined = cotangents[0] if len(cotangents) == 1 else torch.cat(cotangents, -1)
         if weight.operand in tokens:
-            columns = parameters[weight.terms[0][0]].shape[1]
-            product = joined.new_zeros(columns, joined.shape[1]).index_add_(0, tokens[weight.operand].reshape(-1), joined).t()
+            ids = tokens[weight.operand].reshape(-1)
+            name, flag, _ = weight.terms[0]
+            product = joined.new_zeros(parameters[name].shape[0 if flag else 1], joined.shape[1])
+            product = product.index_add_(0, ids, joined).t()
         else:
             operand = values[weight.operand]
             product = joined.t() @ operand.reshape(-1, operand.shape[-1])
-        for (name, flag, _), rows in zip(weight.terms, product.split(sizes, 0), strict=True):
+        for (name, flag, _), rows in zip(weight.terms, torch.split(product, sizes), strict=True):
             gradient = rows.t() if flag else rows
             found[name] = found[name] + gradient if name in found else gradient
-
-
-def _over_time(value: Tensor, steps: int) -> Tensor:
-    """A mask drawn once per sequence serves every step."""
-    return value.expand(steps, *value.shape[1:]) if value.shape[0] == 1 != steps else value
 
 
 def _rows(value: Tensor, like: Tensor) -> Tensor:
@@ -290,5 +299,6 @@ def _rows(value: Tensor, like: Tensor) -> Tensor:
     return value.expand(like.shape[0], -1) if value.dim() < like.dim() else value
 
 
-def _broadcast(value: Tensor, steps: int, batch: int) -> Tensor:
-    return value.expand(steps, batch, value.shape[-1] if value.dim() else 1)
+def _joined(steps: Sequence[Tensor], size: int, like: Tensor) -> Tensor:
+    """One tensor of all steps, of which there may be none."""
+    return torch.stack(tuple(steps)) if steps else like.new_empty(0, like.shape[-2], size)

@@ -167,7 +167,8 @@ class Builder:
 
 def prune(graph: Graph) -> Graph:
     """Drops nodes and parameters that neither the output, a state nor a name needs; renumbers the rest."""
-    roots = [graph.output, *(s.node for s in graph.states), *(s.next for s in graph.states), *(i for _, i in graph.names)]
+    of_states = [i for s in graph.states for i in (s.node, s.next)]
+    roots = [graph.output, *of_states, *(i for _, i in graph.names)]
     kept = sorted(graph.live(roots))
     number = {old: new for new, old in enumerate(kept)}
     nodes = tuple(graph.nodes[i]._replace(args=tuple(number[a] for a in graph.nodes[i].args)) for i in kept)

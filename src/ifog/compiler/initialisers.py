@@ -29,6 +29,10 @@ def _one_hundredth(tensor: Tensor, hidden_size: int) -> None:
     nn.init.normal_(tensor, std=0.01)
 
 
+def _one_thousandth(tensor: Tensor, hidden_size: int) -> None:
+    nn.init.normal_(tensor, std=0.001)
+
+
 def _uniform(tensor: Tensor, hidden_size: int) -> None:
     bound = 1.0 / math.sqrt(hidden_size)
     nn.init.uniform_(tensor, -bound, bound)
@@ -46,6 +50,7 @@ INITIALISERS: dict[str, Callable[[Tensor, int], object]] = {
     "he": lambda tensor, hidden_size: nn.init.kaiming_uniform_(tensor, nonlinearity="relu"),  # He et al. 2015
     "normal": lambda tensor, hidden_size: nn.init.normal_(tensor),
     "normal/100": _one_hundredth,  # min-char-rnn's
+    "normal/1000": _one_thousandth,  # of the inputs of rectified units (Le et al. 2015)
     "unit interval": lambda tensor, hidden_size: nn.init.uniform_(tensor, 0.0, 1.0),  # IndRNN's recurrent weights
     "chrono": _chrono,  # log of uniform(1, 99): memory of up to 100 steps (Tallec and Ollivier 2018)
 }
@@ -53,18 +58,21 @@ INITIALISERS: dict[str, Callable[[Tensor, int], object]] = {
 _MATRICES_ONLY = {"orthogonal", "identity", "xavier", "he"}
 
 
-def check_initialiser(initial: float | str, shape: tuple[int, ...], where: Callable[[], str]) -> None:
-    """Refuses a name that is not in the list, or one that means nothing for a vector.
+def check_initialiser(initial: object, shape: tuple[int, ...], where: Callable[[], str]) -> None:
+    """Refuses what is no number and no name in the list, and a name that means nothing for a vector.
 
     Raises:
         CellError: With the list.
     """
-    if not isinstance(initial, str):
+    if isinstance(initial, (int, float)):
         return
-    if initial not in INITIALISERS:
-        raise CellError(f"{where()}: no initialiser is called {initial!r}; use a number or one of {', '.join(INITIALISERS)}")
+    if not isinstance(initial, str) or initial not in INITIALISERS:
+        known = ", ".join(map(repr, INITIALISERS))
+        raise CellError(f"{where()}: no initialiser is called {initial!r}; use a number or one of {known}")
     if initial in _MATRICES_ONLY and len(shape) == 1:
-        raise CellError(f"{where()}: {initial!r} fills matrices, not a vector of size {shape[0]}; use a number or 'uniform'")
+        raise CellError(
+            f"{where()}: {initial!r} fills matrices, not a vector of size {shape[0]}; use a number or 'uniform'"
+        )
 
 
 @torch.no_grad()

@@ -6,11 +6,12 @@ symbols. Nothing is computed: a symbol has a size and no numbers.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Generator, Hashable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Union
+from numbers import Real
+from typing import Any, NoReturn, Union
 
 from ifog.compiler import locations
 from ifog.compiler.graph import Builder, Parameter
@@ -19,9 +20,10 @@ from ifog.compiler.operations import OPERATIONS
 from ifog.errors import CellError, ShapeError
 
 __all__ = [
-    "Matrix", "Symbol", "abs", "affine", "apply", "concat", "cos", "elu", "erf", "exp", "gelu", "hard_sigmoid", "layer_norm",
-    "leaky_relu", "log", "matrix", "maximum", "minimum", "named", "part", "product", "project", "relu", "repeat", "row_mean",
-    "row_sum", "sigmoid", "sign", "silu", "sin", "softmax", "softplus", "sqrt", "square", "tanh", "tile", "weight",
+    "Matrix", "Symbol", "abs", "affine", "apply", "concat", "cos", "elu", "erf", "exp", "gelu", "hard_sigmoid",
+    "layer_norm", "leaky_relu", "log", "matrix", "maximum", "minimum", "named", "part", "product", "project",
+    "relu", "repeat", "row_mean", "row_sum", "sigmoid", "sign", "silu", "sin", "softmax", "softplus", "sqrt",
+    "square", "tanh", "tile", "weight",
 ]  # fmt: skip
 
 Initial = float | str
@@ -41,7 +43,7 @@ _RECORDING: ContextVar[Recording] = ContextVar("recording")
 
 
 @contextmanager
-def recording(builder: Builder, hidden_size: int) -> Iterator[Recording]:
+def recording(builder: Builder, hidden_size: int) -> Generator[Recording, None, None]:
     """Makes `builder` the one that symbols are recorded in."""
     record = Recording(builder, hidden_size, {})
     token = _RECORDING.set(record)
@@ -64,10 +66,14 @@ def current() -> Recording:
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """A value of one time step: `size` columns, no numbers yet."""
+    """A value of one time step: `size` columns, no numbers yet.
+
+    A parameter of the cell function has its name as `label`, for the matrices that multiply it.
+    """
 
     id: int
     size: int
+    label: str = ""
 
     def __add__(self, other: Value) -> Symbol:
         return apply("add", self, other)
@@ -102,6 +108,18 @@ class Symbol:
             "branch on the cell's options, or use maximum, minimum and relu"
         )
 
+    def __lt__(self, other: Value) -> bool:
+        return bool(self)
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> NoReturn:
+        raise CellError(
+            f"{locations.here()}: {getattr(function, '__name__', function)} of PyTorch was given a symbol, which has "
+            "no numbers while a cell is traced; use the functions of ifog.cells, and numbers instead of tensors"
+        )
+
 
 @dataclass(frozen=True)
 class Matrix:
@@ -122,7 +140,7 @@ def apply(name: str, *args: Value | Hashable) -> Symbol:
     """Records the operation called `name`; the arguments past its arity are its fixed attributes."""
     row = OPERATIONS[name]
     values, attributes = args[: row.arity], args[row.arity :]
-    symbols = [_symbol(v) for v in values]  # type: ignore[arg-type]
+    symbols = [_symbol(v) for v in values]
     try:
         size = row.size(*(s.size for s in symbols), *attributes)
     except ShapeError as error:
@@ -133,10 +151,10 @@ def apply(name: str, *args: Value | Hashable) -> Symbol:
     return Symbol(current().builder.add(name, tuple(s.id for s in symbols), size, attributes), size)
 
 
-def _symbol(value: Value) -> Symbol:
+def _symbol(value: object) -> Symbol:
     if isinstance(value, Symbol):
         return value
-    if isinstance(value, (int, float)):
+    if isinstance(value, Real):
         return Symbol(current().builder.add("constant", (), 1, (float(value),)), 1)
     raise CellError(
         f"{locations.here()}: expected a symbol or a number, got {type(value).__name__}; "
@@ -160,14 +178,14 @@ def _simplify(name: str, symbols: list[Symbol]) -> Symbol | None:
     return right if name in ("add", "mul") and is_neutral(left) else None
 
 
-def _refuse_sizes(name: str, symbols: list[Symbol], error: ShapeError) -> None:
-    graph_nodes = current().builder.nodes
+def _refuse_sizes(name: str, symbols: list[Symbol], error: ShapeError) -> NoReturn:
+    spelled = [locations.spell(s, current().builder.nodes) for s in symbols]
     if len(symbols) == 1:
-        raise CellError(f"{locations.here()}: {name} of {locations.spell(symbols[0], graph_nodes)}: {error}") from None
-    sides = [f"{locations.spell(s, graph_nodes)} has {s.size} columns" for s in symbols]
+        raise CellError(f"{locations.here()}: {name} of {spelled[0]}: {error}") from None
+    left, right = (s.size for s in symbols)
     raise CellError(
-        f"{locations.here()}: {name} needs equal sizes (or size 1), but {', '.join(sides)}; "
-        f"give the affine or weight that makes one of them size={max(s.size for s in symbols)}, or project() it"
+        f"{locations.here()}: {spelled[0]} has {left} columns, {spelled[1]} has {right}; {name} takes two of one size, "
+        f"or one of size 1: give what makes the narrow one size={max(left, right)}, or project() it"
     ) from None
 
 
@@ -185,11 +203,18 @@ def matrix(name: str, rows: int, columns: int, init: Initial = "uniform") -> Mat
 
 def product(W: Matrix, v: Symbol) -> Symbol:
     """The matrix product `W v`: `W.rows` columns."""
+    if not isinstance(W, Matrix):  # pyright: ignore[reportUnnecessaryIsInstance]: what a user wrote
+        raise CellError(
+            f"{locations.here()}: product takes a matrix and a symbol, got {type(W).__name__} first; "
+            "make the matrix with matrix(name, rows, columns)"
+        )
+    v = _symbol(v)
     if W.columns != v.size:
         nodes = current().builder.nodes
         raise CellError(
             f"{locations.here()}: {W.name}{'.T' if W.transposed else ''} takes {W.columns} columns, "
-            f"{locations.spell(v, nodes)} has {v.size}; declare the matrix with columns={v.size}"
+            f"{locations.spell(v, nodes)} has {v.size}; declare the matrix with "
+            f"{'rows' if W.transposed else 'columns'}={v.size}"
         )
     return Symbol(current().builder.add("product", (v.id,), W.rows, ((W.name, W.transposed),)), W.rows)
 
@@ -220,17 +245,27 @@ def affine(
         labelled: Operands that are expressions: `affine("n", x=x, h=r * h)`.
 
     Raises:
-        CellError: An operand without a label that is not an input or state, or the same label twice.
+        CellError: An operand without a label that is not an input or state, one label for two operands, no operand, or
+            an initialiser for an operand that isn't there.
     """
     rows = current().hidden_size if size is None else size
     terms: dict[str, Symbol] = {}
-    for operand in operands:
-        terms[_label(name, operand)] = operand
-    if repeated := set(terms) & set(labelled) or len(terms) < len(operands):
-        raise CellError(f"{locations.here()}: affine({name!r}) has two operands with one label ({repeated}); label one by keyword")
-    terms |= labelled
+    for label, operand in [*((_label(name, o), o) for o in operands), *labelled.items()]:
+        if label in terms:
+            raise CellError(
+                f"{locations.here()}: affine({name!r}) has two operands called {label}; "
+                "give one another name by keyword"
+            )
+        terms[label] = _symbol(operand)
     if not terms:
-        raise CellError(f"{locations.here()}: affine({name!r}) has no operand; for a parameter alone use weight({name!r})")
+        raise CellError(
+            f"{locations.here()}: affine({name!r}) has no operand; for a parameter alone use weight({name!r})"
+        )
+    if isinstance(init, Mapping) and (unknown := set(init) - set(terms)):
+        raise CellError(
+            f"{locations.here()}: affine({name!r}) has no operand called {', '.join(sorted(unknown))} to initialise; "
+            f"it has {', '.join(terms)}"
+        )
     total: Symbol | None = None
     for label, operand in terms.items():
         start = init.get(label, "uniform") if isinstance(init, Mapping) else init
@@ -246,9 +281,9 @@ def project(name: str, v: Symbol, size: int) -> Symbol:
 
 
 def _label(name: str, operand: Symbol) -> str:
-    node = current().builder.nodes[operand.id]
-    if node.op in ("input", "state"):
-        return str(node.attributes[0])
+    operand = _symbol(operand)
+    if operand.label:
+        return operand.label
     spelled = locations.spell(operand, current().builder.nodes)
     raise CellError(
         f"{locations.here()}: affine({name!r}) can't name the matrix of an expression; "
@@ -257,6 +292,15 @@ def _label(name: str, operand: Symbol) -> str:
 
 
 def _declare(parameter: Parameter) -> None:
+    if not parameter.name.isidentifier():
+        raise CellError(
+            f"{locations.here()}: {parameter.name!r} can't name a parameter; use letters, digits and underscores"
+        )
+    if not all(isinstance(n, int) and n > 0 for n in parameter.shape):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise CellError(
+            f"{locations.here()}: {parameter.name} would have the shape {parameter.shape}; "
+            "sizes are whole numbers from 1 on"
+        )
     check_initialiser(parameter.initial, parameter.shape, locations.here)
     known = current().builder.parameters.get(parameter.name)
     if known is not None and known.shape != parameter.shape:
@@ -269,6 +313,7 @@ def _declare(parameter: Parameter) -> None:
 
 def named(name: str, v: Symbol) -> Symbol:
     """Calls `v` by `name` among the gates; local variables of the cell function have their names already."""
+    v = _symbol(v)
     current().names[name] = v.id
     return v
 
@@ -391,8 +436,8 @@ def row_mean(v: Symbol) -> Symbol:
 
 def softmax(v: Symbol, groups: int = 1) -> Symbol:
     """Shares that sum to 1 over each of `groups` equal runs of columns."""
-    width = v.size // groups
     shift = apply("row_max", v, groups)
+    width = v.size // groups
     e = exp(v - (shift if groups == 1 else repeat(shift, width)))
     total = row_sum(e, groups)
     return e / (total if groups == 1 else repeat(total, width))

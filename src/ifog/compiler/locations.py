@@ -5,7 +5,7 @@ Owns the walk up the call stack. Takes symbols and nodes, gives text. Used on th
 
 from __future__ import annotations
 
-import sys
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -22,7 +22,7 @@ _COMPILER = str(Path(__file__).parent)
 
 def _user_frame() -> FrameType | None:
     """The innermost frame outside this package's compiler."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_COMPILER):
         frame = frame.f_back
     return frame

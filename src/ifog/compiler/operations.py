@@ -75,7 +75,7 @@ def _broadcast(*sizes: int) -> int:
 
 def _divided(size: int, count: int) -> int:
     if _count(count) and size % count:
-        raise ShapeError(f"{size} columns can't be cut into {count} equal parts")
+        raise ShapeError(f"{size} columns can't be cut into {count} equal parts; give a count that divides {size}")
     return size // count
 
 
@@ -90,13 +90,13 @@ def _copies(size: int, count: int) -> int:
 
 def _count(count: int) -> int:
     if not isinstance(count, int) or count < 1:  # pyright: ignore[reportUnnecessaryIsInstance]: what a user wrote
-        raise ShapeError(f"the count is {count!r}, and has to be a whole number from 1 on")
+        raise ShapeError(f"{count!r} is no count; give a whole number from 1 on")
     return count
 
 
 def _part(size: int, start: int, stop: int) -> int:
     if not 0 <= start < stop <= size:
-        raise ShapeError(f"part {start}:{stop} of {size} columns")
+        raise ShapeError(f"it has {size} columns and {start}:{stop} are asked for; give 0 <= start < stop <= {size}")
     return stop - start
 
 
@@ -108,7 +108,7 @@ def _unary(
     latex: str = "",
     binding: int = TIGHTEST,
 ) -> Operation:
-    forms = (text or f"{name}({{}})", latex or rf"\mathrm{{{name}}}({{}})")
+    forms = (text or f"{name}({{}})", latex or rf"\mathrm{{{{{name}}}}}({{}})")
     return Operation(name, 1, _broadcast, eager, derivative, *forms, binding)
 
 
@@ -143,7 +143,7 @@ def _forms(name: str, places: int = 1) -> tuple[str, str]:
     """A function's name and its arguments, in text and in LaTeX."""
     arguments = ", ".join(["{}"] * places)
     shown = name.replace("_", r"\_")
-    return f"{name}({arguments})", rf"\mathrm{{{shown}}}({arguments})"
+    return f"{name}({arguments})", rf"\mathrm{{{{{shown}}}}}({arguments})"
 
 
 def _step(a: Tensor) -> Tensor:
@@ -165,8 +165,25 @@ def _parts(d: Symbol, y: Symbol, a: Symbol, b: Symbol) -> tuple[Symbol, Symbol]:
 
 def _concat(a: Tensor, b: Tensor) -> Tensor:
     """Side by side, where one may lack the batch or time that the other has: a parameter beside a state."""
-    rows = torch.broadcast_shapes(a.shape[:-1], b.shape[:-1])
+    rows = (a if a.dim() > b.dim() else b).shape[:-1]
     return torch.cat((a.expand(*rows, -1), b.expand(*rows, -1)), -1)
+
+
+def _cut(a: Tensor, parts: int) -> Tensor:
+    """`(..., n)` to `(..., parts, n / parts)`."""
+    return a.reshape(*a.shape[:-1], parts, a.shape[-1] // parts)
+
+
+def _same(size: int) -> int:
+    return size
+
+
+def _total(a: Tensor) -> Tensor:
+    return a.reshape(-1, a.shape[-1]).sum(0)
+
+
+def _passed_on(d: Symbol, y: Symbol, a: Symbol) -> tuple[Symbol]:
+    return (d,)
 
 
 def _nothing(d: Symbol, y: Symbol, *_: Any) -> tuple[None, ...]:
@@ -192,13 +209,22 @@ _ROWS = [
     _unary("exp", torch.exp, lambda d, y, a: (d * y,), latex=r"\exp({})"),
     _unary("log", torch.log, lambda d, y, a: (d / a,), latex=r"\log({})"),
     # squashing
-    _unary("sigmoid", torch.sigmoid, lambda d, y, a: (d * (y * (1.0 - y)),), "σ({})", r"\sigma({})"),
-    _unary("tanh", torch.tanh, lambda d, y, a: (d * (1.0 - _call("square", y)),), latex=r"\tanh({})"),
+    _unary("sigmoid", torch.sigmoid, lambda d, y, a: (_call("sigmoid_back", d, y),), "σ({})", r"\sigma({})"),
+    _unary("tanh", torch.tanh, lambda d, y, a: (_call("tanh_back", d, y),), latex=r"\tanh({})"),
     _unary("relu", torch.relu, lambda d, y, a: (d * _call("step", y),)),
     _unary("softplus", torch.nn.functional.softplus, lambda d, y, a: (d * _call("sigmoid", a),)),
     _unary("erf", torch.erf, lambda d, y, a: (2.0 / math.sqrt(math.pi) * (d * _call("exp", -_call("square", a))),)),
     _unary("sin", torch.sin, lambda d, y, a: (d * _call("cos", a),), latex=r"\sin({})"),
     _unary("cos", torch.cos, lambda d, y, a: (-(d * _call("sin", a)),), latex=r"\cos({})"),
+    # the two derivatives that nearly every backward program is made of, as one operation each: d y (1 - y), d (1 - y²)
+    _binary(
+        "sigmoid_back", torch.ops.aten.sigmoid_backward.default,
+        lambda e, z, d, y: (_call("sigmoid_back", e, y), e * d * (1.0 - 2.0 * y)), *_forms("sigmoid_back", 2),
+    ),
+    _binary(
+        "tanh_back", torch.ops.aten.tanh_backward.default,
+        lambda e, z, d, y: (_call("tanh_back", e, y), -2.0 * (e * d * y)), *_forms("tanh_back", 2),
+    ),
     # comparisons
     _unary("abs", torch.abs, lambda d, y, a: (d * _call("sign", a),), "|{}|", r"\lvert {} \rvert"),
     _unary("sign", torch.sign, _nothing),
@@ -214,18 +240,18 @@ _ROWS = [
     ),
     # rows: `groups` equal runs of columns, or `count` copies
     _counted(
-        "row_sum", _groups, lambda a, groups: a.unflatten(-1, (groups, -1)).sum(-1),
+        "row_sum", _groups, lambda a, groups: _cut(a, groups).sum(-1),
         lambda d, y, a, groups: (_call("repeat", d, a.size // groups),),
     ),
     # the shift that keeps softmax from overflowing: its gradient cancels, so it has none
-    _counted("row_max", _groups, lambda a, groups: a.detach().unflatten(-1, (groups, -1)).amax(-1), _nothing),
+    _counted("row_max", _groups, lambda a, groups: _cut(a.detach(), groups).amax(-1), _nothing),
     _counted(
         "repeat", _copies, lambda a, count: a.repeat_interleave(count, -1),
         lambda d, y, a, count: (_call("row_sum", d, a.size),),
     ),
     _counted("tile", _copies, lambda a, count: a.tile((count,)), lambda d, y, a, count: (_call("tile_sum", d, count),)),
     _counted(
-        "tile_sum", _divided, lambda a, count: a.unflatten(-1, (count, -1)).sum(-2),
+        "tile_sum", _divided, lambda a, count: _cut(a, count).sum(-2),
         lambda d, y, a, count: (_call("tile", d, count),),
     ),
     _bounded(
@@ -239,7 +265,7 @@ _ROWS = [
     ),
     Operation("concat", 2, _together, _concat, _parts, *_forms("concat", 2)),
     # a vector parameter acts on every row of every step: its gradient is the total over both
-    _unary("total", lambda a: a.reshape(-1, a.shape[-1]).sum(0), lambda d, y, a: (d,)),
+    Operation("total", 1, _same, _total, _passed_on, *_forms("total")),
 ]  # fmt: skip
 
 OPERATIONS: dict[str, Operation] = {row.name: row for row in _ROWS}

@@ -59,12 +59,13 @@ class Plan:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of one step of one sequence: two for each weight, one for each elementwise result."""
+        """Floating-point operations of one step of one sequence: two for a weight, one for an elementwise result."""
         nodes = self.graph.nodes
         total = 0
         for stage in (*self.input, *self.step):
             for i in _members(stage):
-                total += sum(2 * nodes[i].size * nodes[a].size for a in nodes[i].args) if nodes[i].op == "product" else nodes[i].size
+                weights = sum(nodes[a].size for a in nodes[i].args) if nodes[i].op == "product" else 0
+                total += nodes[i].size * (2 * weights or 1)
         return total
 
     def __str__(self) -> str:
@@ -112,7 +113,7 @@ def _members(stage: Stage) -> list[int]:
 
 
 def _regroup_sums(graph: Graph) -> Graph:
-    """Adds up the terms of each sum from the rarest changing to the step's own: `(W x + b) + U h`, not `(W x + U h) + b`."""
+    """Adds up each sum from the rarest changing to the step's own terms: `(W x + b) + U h`, not `(W x + U h) + b`."""
     uses = [0] * len(graph.nodes)
     for node in graph.nodes:
         for a in node.args:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ifog.compiler.graph import Graph, Node, matrices
-from ifog.compiler.operations import OPERATIONS
+from ifog.compiler.operations import LEAVES, OPERATIONS, TIGHTEST
 
 if TYPE_CHECKING:
     from ifog.compiler.gradients import Gradients
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Speller", "equations", "latex", "print_gradients", "print_graph", "print_plan"]
 
-_LOOSEST, _TIGHTEST = 0, 9
+_GREEK = {
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu", "nu", "xi", "pi",
+    "rho", "sigma", "tau", "phi", "chi", "psi", "omega",
+}  # fmt: skip
 
 
 class Speller:
@@ -36,32 +39,41 @@ class Speller:
     def _spell(self, i: int, unfold: bool = False) -> tuple[str, int]:
         node = self.nodes[i]
         if i in self.names and not unfold:
-            return self.names[i], _TIGHTEST
+            return self.names[i], TIGHTEST
         if node.op == "constant":
-            return f"{node.attributes[0]:g}", _TIGHTEST
+            return self._number(float(str(node.attributes[0])))
         if node.op == "product":
             terms = [self._product(name, flag, a) for (name, flag), a in zip(matrices(node), node.args, strict=True)]
             return " + ".join(terms), 4 if len(terms) == 1 else 1
         if node.op not in OPERATIONS:
-            return self._leaf(node), _TIGHTEST
+            return self._leaf(node), TIGHTEST
         return self._call(node)
+
+    def _number(self, value: float) -> tuple[str, int]:
+        digits, _, power = f"{value:g}".partition("e")
+        if self.latex and power:
+            shown = rf"10^{{{int(power)}}}" if digits in ("1", "-1") else rf"{digits} \cdot 10^{{{int(power)}}}"
+            return ("-" + shown if digits == "-1" else shown), OPERATIONS["mul"].binding
+        return f"{value:g}", OPERATIONS["neg"].binding if value < 0 else TIGHTEST
 
     def _call(self, node: Node) -> tuple[str, int]:
         row = OPERATIONS[node.op]
         form = row.latex if self.latex else row.text
         # a function's own brackets separate its arguments; an infix or suffix form leaves that to us
-        bare = row.binding == _TIGHTEST and not form.startswith("{}")
+        bare = row.binding == TIGHTEST and not form.startswith("{}")
         spelled: list[str] = []
         for place, a in enumerate(node.args):
             text, binding = self._spell(a)
-            # a - (b + c) and a / (b * c) need their brackets, a + (b - c) does not
-            tight = row.binding + (place == 1 and node.op in ("sub", "div"))
+            # a - (b + c), a / (b * c) and (a²)² need their brackets, a + (b - c) does not
+            tight = row.binding + (node.op == "square" or (place == 1 and node.op in ("sub", "div")))
             spelled.append(text if bare or binding >= tight else self._bracket(text))
-        return form.format(*spelled), row.binding
+        if bare and node.attributes not in ((), (1,)):  # one group or one copy goes without saying
+            spelled[-1] = ", ".join(map(str, (spelled[-1], *node.attributes)))
+        return form.format(*spelled, *node.attributes), row.binding
 
     def _product(self, name: str, transposed: bool, operand: int) -> str:
         text, binding = self._spell(operand)
-        spelled = text if binding == _TIGHTEST and not text.endswith(")") else self._bracket(text)
+        spelled = text if binding == TIGHTEST and not text.endswith(")") else self._bracket(text)
         return f"{self._parameter(name)}{self._transpose() if transposed else ''} {spelled}"
 
     def _transpose(self) -> str:
@@ -73,23 +85,23 @@ class Speller:
     def _leaf(self, node: Node) -> str:
         name = str(node.attributes[0]) if node.attributes else node.op
         if node.op == "state":
-            return f"{self._symbol(name)}_{{t-1}}" if self.latex else f"{name}'"
+            return f"{self.symbol(name)}_{{t-1}}" if self.latex else f"{name}'"
         if node.op == "input":
-            return f"{self._symbol(name)}_t" if self.latex else name
+            return f"{self.symbol(name)}_t" if self.latex else name
         if node.op == "mask":
-            return rf"\mathrm{{{name}}}".replace("_", r"\_") if self.latex else name
+            return self.symbol(name) if self.latex else name
         return self._parameter(name)
 
     def _parameter(self, name: str) -> str:
         if not self.latex:
             return name
         stem, _, index = name.partition("_")
-        return f"{self._symbol(stem)}_{{{index}}}" if index else self._symbol(stem)
+        return f"{self.symbol(stem)}_{{{index}}}" if index else self.symbol(stem)
 
     @staticmethod
-    def _symbol(name: str) -> str:
-        greek = {"alpha", "beta", "gamma", "delta", "epsilon", "zeta", "nu", "tau", "mu", "eta"}
-        if name in greek:
+    def symbol(name: str) -> str:
+        """A name in LaTeX: one letter in italics, Greek as Greek, a word upright."""
+        if name in _GREEK:
             return f"\\{name}"
         return name if len(name) == 1 else rf"\mathrm{{{name}}}".replace("_", r"\_")
 
@@ -103,6 +115,9 @@ def equations(graph: Graph, *, latex: bool = False) -> list[tuple[str, str]]:
     spelled = {i: _index(name) if latex else name for i, name in named.items()}
     speller = Speller(graph.nodes, spelled, latex=latex)
     lines: list[tuple[str, str]] = []
+    for state in graph.states:
+        if graph.nodes[state.next].op in LEAVES and state.next not in named:  # a delay: the old value of another state
+            lines.append((_index(state.name) if latex else state.name, speller(state.next)))
     for name, i in graph.names:
         first = named[i] == name
         lines.append((_index(name) if latex else name, speller(i, unfold=first)))
@@ -112,7 +127,7 @@ def equations(graph: Graph, *, latex: bool = False) -> list[tuple[str, str]]:
 
 
 def _index(name: str) -> str:
-    return f"{name}_t" if len(name) == 1 else rf"\mathrm{{{name}}}_t".replace("_", r"\_").replace(r"\_t", "_t")
+    return f"{Speller.symbol(name)}_t"
 
 
 def latex(graph: Graph) -> str:
@@ -164,7 +179,8 @@ def _print_stages(title: str, nodes: Sequence[Node], stages: Sequence[Stage]) ->
 def print_plan(plan: Plan) -> str:
     """What runs once, over all time at once, and at each step."""
     nodes = plan.graph.nodes
-    lines = [f"plan of {plan.graph.name}: {plan.kind} recurrence, {len(plan.step)} stages a step"]
+    stages = "1 stage" if len(plan.step) == 1 else f"{len(plan.step)} stages"
+    lines = [f"plan of {plan.graph.name}: {plan.kind} recurrence, {stages} a step", _reads(nodes, 0)]
     lines += _print_stages("once", nodes, plan.constant)
     lines += _print_stages("over all time", nodes, plan.input)
     lines += _print_stages("each step", nodes, plan.step)
@@ -174,7 +190,8 @@ def print_plan(plan: Plan) -> str:
 def print_gradients(gradients: Gradients) -> str:
     """The backward programs, from the loop back to the parameters."""
     nodes = gradients.nodes
-    lines = [f"gradients of {gradients.plan.graph.name}: saves {_list(gradients.saved)}, recomputes {_list(gradients.recomputed)}"]
+    kept = f"saves {_list(gradients.saved)}, recomputes {_list(gradients.recomputed)}"
+    lines = [f"gradients of {gradients.plan.graph.name}: {kept}", _reads(nodes, len(gradients.plan.graph.nodes))]
     for title, section in (
         ("each step, last to first", gradients.step), ("over all time", gradients.input), ("once", gradients.constant),
     ):  # fmt: skip
@@ -184,6 +201,14 @@ def print_gradients(gradients: Gradients) -> str:
             lines.append(f"  weights  {rows} · %{product.operand}")
         lines += [f"  gives    d{_source(nodes, i)} = %{d}" for i, d in section.results]
     return "\n".join(lines)
+
+
+def _reads(nodes: Sequence[Node], start: int) -> str:
+    """The leaves from node `start` on."""
+    leaves = [
+        f"%{i} {' '.join(map(str, n.attributes[:1]))}" for i, n in enumerate(nodes) if i >= start and n.op in LEAVES
+    ]
+    return f"  reads {', '.join(leaves)}"
 
 
 def _list(ids: Sequence[int]) -> str:

@@ -15,8 +15,10 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, overload
 
+from ifog.compiler import locations
 from ifog.compiler.graph import Builder, Graph, State, prune
 from ifog.compiler.language import Symbol, recording
+from ifog.compiler.operations import LEAVES
 from ifog.errors import CellError
 
 __all__ = ["Cell", "cell"]
@@ -31,7 +33,8 @@ class Cell:
     Attributes:
         function: As the author wrote it.
         name: The function's name; transforms wrap it, as in `zoneout(lstm)`.
-        sizes: States whose size is not the hidden size: the name of an option, "input_size", or a function of the options.
+        sizes: For states whose size is not the hidden size: the name of an option, "input_size", or a function of
+            the options.
         rewrites: Graph transforms, applied in order after tracing.
     """
 
@@ -39,6 +42,9 @@ class Cell:
     name: str
     sizes: Mapping[str, Size] = field(default_factory=dict[str, Size])
     rewrites: tuple[Callable[[Graph], Graph], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "__doc__", self.function.__doc__)
 
     @functools.cached_property
     def signature(self) -> tuple[str, tuple[str, ...], dict[str, Any]]:
@@ -56,8 +62,8 @@ class Cell:
                 options[parameter.name] = parameter.default
         if len(positional) < 2:
             raise CellError(
-                f"{self.where}: cell {self.name} takes {positional or 'nothing'}; it needs an input and at least one state: "
-                f"def {self.name}(x, h): ..."
+                f"{self.where}: cell {self.name} takes {' and '.join(positional) or 'nothing'}; "
+                f"it needs an input and at least one state: def {self.name}(x, h): ..."
             )
         return positional[0], tuple(positional[1:]), options
 
@@ -78,8 +84,12 @@ class Cell:
         return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """The cell inside another cell: records its equations there."""
-        return self.function(*args, **options)
+        """The cell inside another cell: records its equations there, with parameters named as in a cell of its own."""
+        labels = (self.signature[0], *self.states)
+        relabelled = [
+            replace(a, label=label) if isinstance(a, Symbol) else a for label, a in zip(labels, args, strict=False)
+        ]
+        return self.function(*relabelled, *args[len(labels) :], **options)
 
     def rewritten(self, name: str, rewrite: Callable[[Graph], Graph]) -> Cell:
         """The same cell with one more transform of its graph."""
@@ -99,18 +109,19 @@ class Cell:
         input_name, states, defaults = self.signature
         if unknown := set(options) - set(defaults):
             raise CellError(
-                f"cell {self.name} has no option {', '.join(sorted(unknown))}; it has {', '.join(defaults) or 'none'}"
+                f"{self.where}: cell {self.name} has no option {', '.join(sorted(unknown))}; "
+                f"it has {', '.join(defaults) or 'none'}"
             )
         options = defaults | options
         sizes = [self._size(s, options | {"input_size": input_size, "hidden_size": hidden_size}) for s in states]
         builder = Builder()
         with recording(builder, hidden_size) as record:
-            x = Symbol(builder.add("input", (), input_size, (input_name,)), input_size)
-            previous = [Symbol(builder.add("state", (), n, (s,)), n) for s, n in zip(states, sizes, strict=True)]
+            x = Symbol(builder.add("input", (), input_size, (input_name,)), input_size, input_name)
+            previous = [Symbol(builder.add("state", (), n, (s,)), n, s) for s, n in zip(states, sizes, strict=True)]
             returned, local = _call_and_watch(self.function, (x, *previous), options)
             record.names = local | record.names
             output, following = self._check_returned(returned, previous)
-        names = _in_order(record.names | self._state_names(states, following), {x.id, *(p.id for p in previous)})
+        names = _in_order(record.names | self._state_names(states, following), builder)
         graph = Graph(
             self.name, input_size, hidden_size, tuple(builder.nodes), tuple(builder.parameters.values()),
             tuple(State(s, p.id, n.id) for s, p, n in zip(states, previous, following, strict=True)), output.id, names,
@@ -126,16 +137,28 @@ class Cell:
 
     def _size(self, state: str, options: dict[str, Any]) -> int:
         rule = self.sizes.get(state, "hidden_size")
-        size = options[rule] if isinstance(rule, str) else rule(options)
-        return options["hidden_size"] if size is None else int(size)
+        if isinstance(rule, str) and rule not in options:
+            raise CellError(
+                f"{self.where}: the size of state {state} of cell {self.name} is said to be {rule}, which is none of "
+                f"its options; it has {', '.join(options)}"
+            )
+        size: Any = options[rule] if isinstance(rule, str) else rule(options)
+        size = options["hidden_size"] if size is None else size
+        if not isinstance(size, int) or size < 1:
+            raise CellError(
+                f"{self.where}: the size of state {state} of cell {self.name} is {size!r}; "
+                "sizes are whole numbers from 1 on"
+            )
+        return size
 
     def _check_returned(self, returned: Any, previous: list[Symbol]) -> tuple[Symbol, list[Symbol]]:
-        values: list[Any] = list(returned) if isinstance(returned, tuple) else [returned]
+        values: list[Any] = [*returned] if isinstance(returned, tuple) else [returned]
         wanted = ", ".join(self.states)
         for value in values:
             if not isinstance(value, Symbol):
                 raise CellError(
-                    f"{self.where}: cell {self.name} returned {type(value).__name__} where a value of the step belongs; return {wanted}"
+                    f"{self.where}: cell {self.name} returned {type(value).__name__} instead of a value of the step; "
+                    f"return {wanted}, computed from the cell's inputs"
                 )
         if len(values) not in (len(previous), len(previous) + 1):
             raise CellError(
@@ -146,13 +169,16 @@ class Cell:
         for state, before, after in zip(self.states, previous, following, strict=True):
             if before.size != after.size:
                 raise CellError(
-                    f"{self.where}: state {state} of cell {self.name} has {before.size} columns and its next value {after.size}; "
+                    f"{self.where}: state {state} of cell {self.name} has {before.size} columns and its next value "
+                    f"{after.size}; "
                     f'make them equal, or declare @cell(sizes={{"{state}": ...}})'
                 )
         return values[0], following
 
 
-def _call_and_watch(function: Callable[..., Any], args: tuple[Symbol, ...], options: dict[str, Any]) -> tuple[Any, dict[str, int]]:
+def _call_and_watch(
+    function: Callable[..., Any], args: tuple[Symbol, ...], options: dict[str, Any]
+) -> tuple[Any, dict[str, int]]:
     """Calls the cell function and reads, as it returns, which local variables hold symbols: the gates' names."""
     code: CodeType = inspect.unwrap(function).__code__
     local: dict[str, int] = {}
@@ -161,18 +187,21 @@ def _call_and_watch(function: Callable[..., Any], args: tuple[Symbol, ...], opti
         if event == "return" and frame.f_code is code:
             local.update((name, value.id) for name, value in frame.f_locals.items() if isinstance(value, Symbol))
 
-    before = sys.getprofile()
+    before: Any = sys.getprofile()
     sys.setprofile(watch)
     try:
         returned = function(*args, **options)
     finally:
-        sys.setprofile(before)
+        sys.setprofile(before if callable(before) else None)
+        if before is not None and not callable(before):  # cProfile before Python 3.12, which Python can't set
+            before.enable()
     return returned, local
 
 
-def _in_order(names: dict[str, int], leaves: set[int]) -> tuple[tuple[str, int], ...]:
-    """Names sorted by the order of computation; a name that still holds an input or an old state says nothing new."""
-    return tuple(sorted(((n, i) for n, i in names.items() if i not in leaves), key=lambda pair: (pair[1], pair[0])))
+def _in_order(names: dict[str, int], builder: Builder) -> tuple[tuple[str, int], ...]:
+    """Names sorted by the order of computation; one that holds an input, an old state or a weight is no gate."""
+    gates = [(name, i) for name, i in names.items() if builder.nodes[i].op not in LEAVES]
+    return tuple(sorted(gates, key=lambda pair: (pair[1], pair[0])))
 
 
 @overload
@@ -185,13 +214,15 @@ def cell(
     """Makes a recurrent cell of a function of one time step.
 
     The first parameter is the input, the other positional ones are the states, parameters with defaults are options.
-    The function returns the next states in order, of which the first is also the output; or an output and then the states.
+    The function returns the next states in order, of which the first is also the output; or an output and then the
+    states.
 
     Args:
         function: The step.
-        sizes: For states whose size is not the hidden size: an option's name, "input_size", or a function of all options.
+        sizes: For states whose size is not the hidden size: an option's name, "input_size", or a function of all
+            options.
 
-    Example:
+    Examples:
         >>> from ifog.cells import affine, cell, tanh
         >>> @cell
         ... def elman(x, h):
@@ -201,10 +232,17 @@ def cell(
     """
 
     def decorate(f: Callable[..., Any]) -> Cell:
+        if not inspect.isfunction(f):
+            raise CellError(
+                f"{locations.here()}: @cell takes a function of one time step, got {type(f).__name__}; "
+                "write def name(x, h): ... below it"
+            )
         made = Cell(f, f.__name__, dict(sizes or {}))
-        object.__setattr__(made, "__doc__", f.__doc__)
         if unknown := set(made.sizes) - set(made.states):
-            raise CellError(f"{made.where}: cell {made.name} gives a size for {', '.join(sorted(unknown))}, which is no state of it")
+            raise CellError(
+                f"{made.where}: cell {made.name} gives a size for {', '.join(sorted(unknown))}, which is no state; "
+                f"it has {', '.join(made.states)}"
+            )
         return made
 
     return decorate if function is None else decorate(function)

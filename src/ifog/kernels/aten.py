@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ifog.compiler.graph import Graph, matrices
+from ifog.shapes import Float
 
 __all__ = ["ENTRIES", "Gate", "Recurrence", "call", "recognise", "run"]
 
@@ -170,8 +171,11 @@ class _Reader:
 
 
 def run(
-    recurrence: Recurrence, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor]
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+    recurrence: Recurrence,
+    x: Float[Tensor, "T B D"],
+    states: Sequence[Float[Tensor, "B H"]],
+    parameters: Mapping[str, Tensor],
+) -> tuple[Float[Tensor, "T B H"], tuple[Float[Tensor, "B H"], ...]]:
     """The output `(T, B, P)` and the last states, from parameters by name."""
     gates = recurrence.gates
     w_x = torch.cat([parameters[g.W_x] for g in gates])
@@ -187,8 +191,8 @@ def run(
 
 
 def call(
-    kind: Kind, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+    kind: Kind, x: Float[Tensor, "T B D"], states: Sequence[Float[Tensor, "B H"]], weights: Sequence[Tensor]
+) -> tuple[Float[Tensor, "T B H"], tuple[Float[Tensor, "B H"], ...]]:
     """The output and the last states, from weights as `torch.nn` lays them out: `w_ih`, `w_hh`, biases, projection."""
     first = [s.unsqueeze(0).contiguous() for s in states]
     options = (len(weights) >= 4, 1, 0.0, torch.is_grad_enabled(), False, False)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ifog.compiler.graph import Graph
 from ifog.errors import ShapeError
+from ifog.shapes import Bool, Float, Int
 
 __all__ = ["Extent", "draw", "extent", "reversal"]
 
@@ -20,12 +21,14 @@ __all__ = ["Extent", "draw", "extent", "reversal"]
 class Extent(NamedTuple):
     """Which steps count (`valid`, T B 1) and before which the state starts anew (`reset`, T B 1); None: all, never."""
 
-    lengths: Tensor | None
-    valid: Tensor | None
-    reset: Tensor | None
+    lengths: Int[Tensor, "B"] | None
+    valid: Bool[Tensor, "T B 1"] | None
+    reset: Bool[Tensor, "T B 1"] | None
 
 
-def extent(steps: int, batch: int, device: torch.device, lengths: Tensor | None, reset: Tensor | None) -> Extent:
+def extent(
+    steps: int, batch: int, device: torch.device, lengths: Int[Tensor, "B"] | None, reset: Bool[Tensor, "T B"] | None
+) -> Extent:
     """Checks `lengths` `(B,)` and `reset` `(T, B)` and makes masks of them.
 
     Raises:
@@ -56,7 +59,7 @@ def extent(steps: int, batch: int, device: torch.device, lengths: Tensor | None,
     return Extent(lengths, valid, reset)
 
 
-def reversal(steps: int, span: Extent, device: torch.device) -> tuple[Tensor, Extent]:
+def reversal(steps: int, span: Extent, device: torch.device) -> tuple[Int[Tensor, "T B"], Extent]:
     """Which step comes when a sequence is read backwards, `(T, B or 1)`, and the masks in that order.
 
     Each sequence turns around within its own length. A reset that stands before step t ends the past of step t; read
@@ -72,7 +75,7 @@ def reversal(steps: int, span: Extent, device: torch.device) -> tuple[Tensor, Ex
     return order, Extent(span.lengths, span.valid, reset)
 
 
-def draw(graph: Graph, steps: int, batch: int, like: Tensor, training: bool) -> tuple[Tensor, ...]:
+def draw(graph: Graph, steps: int, batch: int, like: Tensor, training: bool) -> tuple[Float[Tensor, "T B H"], ...]:
     """The graph's random masks, each `(T or 1, B, n)`.
 
     "dropout" keeps an entry with probability 1 - rate and scales it up; "zoneout" is 1 where the old state stays. In
