@@ -1,0 +1,188 @@
+"""Encode a corpus into files of ids that are mapped into memory, never loaded.
+
+Owns train.ids and validation.ids: raw little-endian unsigned integers, described by a header in config.json.
+Takes a corpus and a tokenizer, gives read-only arrays. Memory stays bounded by one piece of text, whatever the size.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+
+from ifog.data.corpus import Corpus
+from ifog.data.tokenizers import ByteTokenizer, CharTokenizer, Ids, Tokenizer, id_dtype, load_tokenizer
+from ifog.errors import ConfigError, DataError, RunError
+
+__all__ = ["TextData", "encode_corpus", "open_text", "prepare_text"]
+
+_COPIED = 1 << 22
+_NAMES = ("train", "validation")
+
+
+@dataclass(frozen=True)
+class TextData:
+    """A text ready for training.
+
+    Attributes:
+        tokenizer: What made the ids.
+        train: Ids to train on, shape (length,), mapped read-only.
+        validation: Ids held out, shape (length,), mapped read-only.
+        header: What `open_text` needs to map the files again, for config.json.
+    """
+
+    tokenizer: Tokenizer
+    train: Ids
+    validation: Ids
+    header: dict[str, Any]
+
+
+def prepare_text(
+    corpus: Corpus,
+    directory: str | Path,
+    *,
+    tokenizer: Literal["char", "byte"] | Tokenizer = "char",
+    validation: Corpus | None = None,
+    validation_fraction: float = 0.1,
+) -> TextData:
+    """Write tokenizer.json, train.ids and validation.ids into `directory`.
+
+    Args:
+        corpus: The text.
+        directory: An existing directory, usually the run's.
+        tokenizer: "char" takes the alphabet from the text (and the validation text); or a tokenizer.
+        validation: A separate text to hold out; without it the end of `corpus` is held out.
+        validation_fraction: How much of the end, 0 < fraction < 1.
+
+    Raises:
+        DataError: The text is empty, binary, not UTF-8, too short to split, or holds characters unknown to `tokenizer`.
+        ConfigError: The fraction is out of its range.
+        RunError: The disk is full.
+    """
+    if not 0 < validation_fraction < 1:
+        raise ConfigError(f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, such as 0.1.")
+    chosen = _tokenizer(tokenizer, corpus, validation)
+    folder = Path(directory)
+    train, held_out = folder / "train.ids", folder / "validation.ids"
+    try:
+        count = _encode(corpus, chosen, train)
+        if validation is not None:
+            held_out_count = _encode(validation, chosen, held_out)
+        else:
+            held_out_count = count - int(count * (1 - validation_fraction))
+            count -= held_out_count
+            if min(count, held_out_count) < 2:
+                raise DataError(
+                    f"{corpus.description} has {count + held_out_count} characters, too few to hold out "
+                    f"{validation_fraction:.0%} for validation; give a longer text."
+                )
+            _move_tail(train, held_out, count * id_dtype(chosen.vocabulary_size).itemsize)
+    except OSError as error:
+        raise RunError(f"the ids can't be written to {folder}: {error.strerror or error}. Free some space.") from error
+    chosen.save(folder / "tokenizer.json")
+    header = {
+        "dtype": id_dtype(chosen.vocabulary_size).str,
+        "train": count,
+        "validation": held_out_count,
+        "description": corpus.description,
+    }
+    return open_text(folder, header)
+
+
+def open_text(directory: str | Path, header: Mapping[str, Any]) -> TextData:
+    """Map the files that `prepare_text` wrote.
+
+    Raises:
+        RunError: A file is missing, truncated, or doesn't fit the header.
+    """
+    folder = Path(directory)
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    expected = id_dtype(tokenizer.vocabulary_size)
+    if header.get("dtype") != expected.str or not all(isinstance(header.get(name), int) for name in _NAMES):
+        raise RunError(f"config.json in {folder} doesn't describe its ids; it is damaged. Restore it, or train anew.")
+    train, validation = (_map(folder / f"{name}.ids", expected, int(header[name])) for name in _NAMES)
+    return TextData(tokenizer, train, validation, dict(header))
+
+
+def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, path: str | Path) -> Ids:
+    """Write the ids of a corpus to one file and map it, shape (length,).
+
+    Raises:
+        DataError: The text is binary, not UTF-8, or holds characters unknown to `tokenizer`.
+        RunError: The disk is full.
+    """
+    target = Path(path)
+    try:
+        count = _encode(corpus, tokenizer, target)
+    except OSError as error:
+        raise RunError(f"{target} can't be written: {error.strerror or error}. Free some space.") from error
+    return _map(target, id_dtype(tokenizer.vocabulary_size), count)
+
+
+def _tokenizer(wanted: str | Tokenizer, corpus: Corpus, validation: Corpus | None) -> Tokenizer:
+    if not isinstance(wanted, str):
+        return wanted
+    if wanted == "byte":
+        return ByteTokenizer()
+    if wanted != "char":
+        raise ConfigError(f"tokenizer is {wanted!r}; known are 'byte' and 'char'.")
+    texts = (text for part in (corpus, validation) if part is not None for text in part.texts())
+    return CharTokenizer.from_chunks(texts)
+
+
+def _encode(corpus: Corpus, tokenizer: Tokenizer, path: Path) -> int:
+    """Write every piece's ids; gives their number. A mistake half-way leaves nothing behind."""
+    temporary = path.with_name(path.name + ".temporary")
+    try:
+        with temporary.open("wb") as file:
+            count = _write_ids(corpus, tokenizer, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return count
+
+
+def _write_ids(corpus: Corpus, tokenizer: Tokenizer, file: BinaryIO) -> int:
+    count = 0
+    if isinstance(tokenizer, ByteTokenizer):
+        for blob in corpus.blobs():
+            count += file.write(blob)
+        return count
+    for text in corpus.texts():
+        try:
+            ids = tokenizer.encode(text)
+        except DataError as error:
+            raise DataError(f"{corpus.description}, {count} characters from its start: {error}") from error
+        file.write(ids.tobytes())
+        count += len(ids)
+    return count
+
+
+def _move_tail(source: Path, target: Path, start: int) -> None:
+    with source.open("r+b") as whole, target.open("wb") as tail:
+        whole.seek(start)
+        while block := whole.read(_COPIED):
+            tail.write(block)
+        tail.flush()
+        os.fsync(tail.fileno())
+        whole.truncate(start)
+
+
+def _map(path: Path, dtype: np.dtype[Any], count: int) -> Ids:
+    try:
+        size = path.stat().st_size
+        if size != count * dtype.itemsize:
+            raise RunError(
+                f"{path} has {size} bytes, {count * dtype.itemsize} were written: it is truncated or was replaced. "
+                f"Restore it from a copy, or train anew."
+            )
+        return np.memmap(path, dtype=dtype, mode="r", shape=(count,))
+    except OSError as error:
+        raise RunError(f"{path} can't be read: {error.strerror}. Restore it from a copy, or train anew.") from error
