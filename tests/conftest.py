@@ -21,6 +21,12 @@ settings.register_profile("explore", settings.get_profile("deterministic"), dera
 settings.load_profile("deterministic")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write tests/golden anew instead of comparing with it"
+    )
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """Each test starts from the same random state, whichever ran before it, and alone or among many."""

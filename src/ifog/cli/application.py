@@ -1,0 +1,70 @@
+"""Join the commands, and turn every mistake a user can mend into one red paragraph and exit code 2.
+
+Owns the list of commands and the exit codes: 0 done, 2 a mistake that can be mended, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import ifog
+from ifog.cli import cells, compare, evaluate, resume, sample, train
+from ifog.cli.console import fail, say
+from ifog.errors import IfogError
+
+__all__ = ["app"]
+
+
+class Commands(TyperGroup):
+    """A command group whose expected errors are read, not traced."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except IfogError as error:
+            fail(str(error))
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader has gone, as in `ifog sample RUN | head`
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            fail(f"{where}{error.strerror or error}. Mend that and run the command again.")
+        except KeyboardInterrupt:
+            fail("Stopped.", code=130)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Recurrent networks that write: train one on any text, then look, judge and sample.",
+    epilog="Begin with: ifog train FILE --budget 90s, then ifog sample runs/NAME.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"ifog {ifog.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("train")(train.train)
+app.command("resume")(resume.resume)
+app.command("eval")(evaluate.evaluate)
+app.command("sample")(sample.sample)
+app.command("compare")(compare.compare)
+app.command("cells")(cells.cells)

@@ -1,0 +1,32 @@
+"""`ifog eval`: judge a run on text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ifog.cli.console import figures_line, say
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="The run directory, such as runs/NAME.")],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Texts to judge it on; '-' is standard input. Without any: the validation text it held back."
+        ),
+    ] = None,
+) -> None:
+    """Judge a run's best weights on a whole text: nats, bits per character, perplexity, accuracy.
+
+    The state is carried from the first character to the last. Nats per token is the mean of -log p(next token);
+    bits per character is the same in base 2, so that byte and character models compare; perplexity is exp(nats):
+    the number of equally likely tokens the model is in doubt between.
+    """
+    from ifog.tasks.language import evaluate as judge
+
+    say(figures_line(judge(run, files or None)))

@@ -1,0 +1,366 @@
+"""Train a language model on text, go on with it, judge it and load it: the main job in four functions.
+
+Owns the order of the work and what a language run's config.json says. Takes files and options, gives runs, figures
+and models. Knows no arithmetic: batches and losses are `prediction`'s, the loop is the trainer's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from torch import nn
+
+import ifog
+from ifog.cells import CATALOGUE
+from ifog.compiler.printing import equations
+from ifog.data import Corpus, encode_corpus, load_tokenizer, open_text, prepare_text
+from ifog.errors import BackendError, CellError, ConfigError, DataError, RunError
+from ifog.models import LanguageModel, LanguageModelConfig
+from ifog.runs import RunDirectory
+from ifog.tasks.options import DEFAULT_BUDGET, LanguageOptions
+from ifog.tasks.prediction import MinCharRNN, NextToken, figures
+from ifog.training import fit, load_weights, parse_budget, seed_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ifog.cells import Cell
+    from ifog.data import TextData
+    from ifog.training import Progress
+
+__all__ = ["Run", "evaluate", "load", "resume", "train"]
+
+Files = str | os.PathLike[str]
+MISTAKES = (BackendError, CellError, ConfigError, DataError)  # of whoever starts a run: nothing of it is kept
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What training left behind.
+
+    Attributes:
+        path: the run directory.
+        step: updates made.
+        interrupted: training was stopped early; `resume` goes on.
+        metrics: "loss", "bits_per_character", "perplexity", "accuracy" of the best weights on the whole validation
+            text; empty after an interruption.
+    """
+
+    path: Path
+    step: int
+    interrupted: bool
+    metrics: Mapping[str, float]
+
+
+def train(
+    files: Files | Sequence[Files] | None = None,
+    *,
+    text: str | None = None,
+    out: Files | None = None,
+    steps: int | None = None,
+    budget: str | float | None = None,
+    cell: str | Cell | None = None,
+    min_char_rnn: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Run:
+    """Train a language model on text files and leave everything in a run directory.
+
+    Args:
+        files: UTF-8 text, "-" for standard input; none: the source of Python's standard library on this machine.
+        text: the text itself, in place of files.
+        out: the run directory, which must be new; by default `runs/NAME`, named after the text.
+        steps: updates in all; or:
+        budget: time in all, `"90s"`, `"10m"` or seconds; without either, 60 seconds.
+        cell: a name in the catalogue, or a cell of your own.
+        min_char_rnn: the lectures' program exactly; other options given are kept.
+        progress: told what happens.
+        **options: see `LanguageOptions`.
+
+    Raises:
+        ConfigError: an option unknown or out of its range.
+        DataError: a text that can't be read, or is too short.
+        RunError: a run directory that exists, or can't be written.
+        TrainingError: the loss is not a number, or exploded.
+
+    Examples:
+        The lectures' four letters:
+
+        >>> from ifog.generation import Sampling, sample
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = train(text="hello", min_char_rnn=True, sequence=4, steps=100, out=f"{folder}/hello")
+        ...     model = load(run)
+        >>> sample(model, "h", 4, sampling=Sampling(greedy=True))
+        'ello'
+    """
+    if steps is None and budget is None:
+        budget = DEFAULT_BUDGET
+    own_cell = None if isinstance(cell, str) else cell
+    if cell is not None:
+        options["cell"] = cell if isinstance(cell, str) else cell.name
+    seconds = None if budget is None else parse_budget(budget)
+    settings = LanguageOptions.given(min_char_rnn=min_char_rnn, steps=steps, budget=seconds, **options)
+    settings.training()  # refuses what is out of range before anything is written
+    corpus = _corpus(files, text)
+    path = _new_path(out, _name(files, text))
+    before = {path, *path.glob("*")} if path.exists() else set[Path]()
+    run = RunDirectory.create(path) if _rank() == 0 else RunDirectory(path)
+    try:
+        if _rank() == 0:
+            _prepare(run, corpus, settings, own_cell)
+        return _fit(_wait_for(run), own_cell, progress)
+    except BaseException as error:
+        prepared = (run.path / "config.json").exists() and not isinstance(error, MISTAKES)
+        if _rank() == 0 and not prepared and not run.has_checkpoint():
+            _clear(run, before)
+        raise
+
+
+def resume(run: Run | Files, *, cell: Cell | None = None, progress: Progress | None = None) -> Run:
+    """Go on from a run's last checkpoint, to the same losses as if it had never stopped.
+
+    Args:
+        run: the run directory.
+        cell: the cell itself, where it isn't in the catalogue.
+        progress: told what happens.
+
+    Raises:
+        RunError: no run, or a damaged one.
+    """
+    return _fit(_open(run), cell, progress)
+
+
+def load(run: Run | Files, which: Literal["best", "last"] = "best", *, cell: Cell | None = None) -> LanguageModel:
+    """The trained model, ready to use: averaged weights if there are, its `.tokenizer` set, in evaluation mode.
+
+    Args:
+        run: the run directory.
+        which: "best" on the validation text, or "last".
+        cell: the cell itself, where it isn't in the catalogue.
+
+    Raises:
+        RunError: no run, no checkpoint yet, a damaged one, or one of another architecture.
+    """
+    directory = _open(run)
+    model = _model(directory, cell)
+    load_weights(model, directory, which)
+    return model.eval()
+
+
+def evaluate(
+    run: Run | Files,
+    files: Files | Sequence[Files] | None = None,
+    *,
+    text: str | None = None,
+    cell: Cell | None = None,
+) -> dict[str, float]:
+    """Judge a run's best weights on a whole text, the state carried from start to end.
+
+    Args:
+        run: the run directory.
+        files: texts to judge it on; none: its own validation text (the training text, if nothing was held back).
+        text: the text itself, in place of files.
+        cell: the cell itself, where it isn't in the catalogue.
+
+    Returns:
+        "loss" (nats per token), "bits_per_character", "perplexity", "accuracy".
+
+    Raises:
+        RunError: no run, or a damaged one.
+        DataError: a text that can't be read, is too short, or holds a character the model doesn't know.
+    """
+    model = load(run, cell=cell)
+    directory = _open(run)
+    tokenizer = load_tokenizer(directory.path / "tokenizer.json")
+    if files is None and text is None:
+        return figures(model, _text(directory).validation, tokenizer)
+    with tempfile.TemporaryDirectory() as folder:
+        return figures(model, encode_corpus(_corpus(files, text), tokenizer, Path(folder) / "text.ids"), tokenizer)
+
+
+# What a run is made of
+
+
+def _prepare(run: RunDirectory, corpus: Corpus, options: LanguageOptions, cell: Cell | None) -> None:
+    """Write all that training needs; config.json comes last."""
+    tokenizer = cast('Literal["char", "byte"]', options.tokenizer)
+    if options.validation_fraction:
+        data = prepare_text(corpus, run.path, tokenizer=tokenizer, validation_fraction=options.validation_fraction)
+    else:  # nothing is held out: the model is judged on what it was trained on
+        data = prepare_text(corpus, run.path, tokenizer=tokenizer, validation=corpus)
+    _task(data, options).batches(0, _world())  # refuses a text shorter than one batch
+    model = _built(options, data.tokenizer.vocabulary_size, cell)
+    run.write_config({
+        "ifog": ifog.__version__,
+        "task": "language",
+        "source": corpus.description,
+        "text": data.header,
+        "model": model.config.to_dict(),
+        "equations": _equations(model),
+        "options": options.to_dict(),
+    })  # fmt: skip
+
+
+def _clear(run: RunDirectory, before: set[Path]) -> None:
+    """Remove what a run that can't begin has written, and its directory if that wasn't there before."""
+    for made in {run.path, *run.path.glob("*")} - before:
+        if made.is_dir():
+            shutil.rmtree(made)
+        else:
+            made.unlink(missing_ok=True)
+
+
+def _built(options: LanguageOptions, vocabulary_size: int, cell: Cell | None) -> LanguageModel:
+    return LanguageModel(
+        vocabulary_size,
+        cell=cell or options.cell,
+        hidden_size=options.hidden_size,
+        num_layers=options.num_layers,
+        embedding_size=options.embedding_size,
+        dropout=options.dropout,
+        tied=options.tied,
+        backend=options.backend,
+        options=options.cell_options,
+    )
+
+
+def _options(run: RunDirectory) -> LanguageOptions:
+    return LanguageOptions(**_part(run, "options"))
+
+
+def _text(run: RunDirectory) -> TextData:
+    return open_text(run.path, _part(run, "text"))
+
+
+def _model(run: RunDirectory, cell: Cell | None) -> LanguageModel:
+    """The run's model with fresh weights, drawn from its seed."""
+    options, config = _options(run), LanguageModelConfig.from_dict(_part(run, "model"))
+    if cell is None and config.cell not in CATALOGUE:
+        raise RunError(
+            f"{run.path} was trained with a cell of your own, {config.cell}, which the catalogue doesn't hold; "
+            f"import the cell in Python and give it, as in ifog.load({str(run.path)!r}, cell={config.cell})."
+        )
+    seed_all(options.seed)
+    model = LanguageModel.from_config(config, cell=cell, backend=options.backend)
+    if _equations(model) != run.config.get("equations"):
+        raise RunError(
+            f"{run.path} was trained with a cell {config.cell} of other equations: {run.config.get('equations')}; "
+            f"the one at hand has {_equations(model)}. Give the cell that was trained with cell=, or train anew."
+        )
+    model.tokenizer = load_tokenizer(run.path / "tokenizer.json")
+    if options.min_char_rnn:
+        _initialise_as_lectured(model)
+    return model
+
+
+def _equations(model: LanguageModel) -> list[str]:
+    return [f"{name} = {expression}" for name, expression in equations(model.recurrent.plans[0].graph)]
+
+
+def _initialise_as_lectured(model: nn.Module) -> None:
+    """Matrices from N(0, 0.01²), biases zero."""
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            nn.init.normal_(parameter, std=0.01)
+        else:
+            nn.init.zeros_(parameter)
+
+
+def _task(data: TextData, options: LanguageOptions) -> NextToken:
+    kind = MinCharRNN if options.min_char_rnn else NextToken
+    return kind(data.train, data.validation, data.tokenizer, options.batch_size, options.sequence, options.seed)
+
+
+def _fit(run: RunDirectory, cell: Cell | None, progress: Progress | None) -> Run:
+    """Train from the last checkpoint or the start, then judge the best weights on the whole validation text."""
+    options, data = _options(run), _text(run)
+    model, task, training = _model(run, cell), _task(data, options), options.training()
+    if options.min_char_rnn:
+        start = math.log(data.tokenizer.vocabulary_size) * options.sequence
+        training = dataclasses.replace(training, smooth_start=start)
+    result = fit(model, task, training, run, progress=progress)
+    metrics: dict[str, float] = {}
+    if not result.interrupted and _rank() == 0:
+        metrics = figures(load(run.path, cell=cell), task.validation, data.tokenizer)
+        run.write_json("result.json", {"step": result.step, "seconds": result.elapsed, **metrics})
+    return Run(run.path, result.step, result.interrupted, metrics)
+
+
+def _part(run: RunDirectory, name: str) -> dict[str, Any]:
+    part = run.config.get(name)
+    if run.config.get("task") != "language" or not isinstance(part, dict):
+        raise RunError(
+            f"{run.path}: config.json describes no language model (it lacks {name!r} or is of another task); "
+            "give the directory that `ifog train` wrote."
+        )
+    return cast("dict[str, Any]", part)
+
+
+# Where text comes from and runs go
+
+
+def _open(run: Run | Files) -> RunDirectory:
+    return RunDirectory.open(run.path if isinstance(run, Run) else run)
+
+
+def _paths(files: Files | Sequence[Files] | None) -> list[str]:
+    if files is None:
+        return []
+    return [os.fspath(f) for f in ([files] if isinstance(files, str | os.PathLike) else files)]
+
+
+def _corpus(files: Files | Sequence[Files] | None, text: str | None) -> Corpus:
+    if text is not None and files is not None:
+        raise ConfigError("language: both files and text were given; give one of them.")
+    if text is not None:
+        return Corpus.from_text(text)
+    return Corpus.from_files(_paths(files)) if files else Corpus.default()
+
+
+def _name(files: Files | Sequence[Files] | None, text: str | None) -> str:
+    if text is not None:
+        return "text"
+    paths = _paths(files)
+    if not paths:
+        return "python"
+    return "stdin" if paths[0] == "-" else Path(paths[0]).stem
+
+
+def _new_path(out: Files | None, name: str) -> Path:
+    if out is None and _world() > 1:
+        raise ConfigError("language: several processes train one run, so they need its name; give --out.")
+    if out is not None:
+        return Path(out)
+    return next(path for path in _numbered(Path("runs") / name) if not path.exists())
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    yield path
+    number = 2
+    while True:
+        yield path.with_name(f"{path.name}-{number}")
+        number += 1
+
+
+# Several processes (torchrun): the first prepares, the others wait until it has
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def _world() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _wait_for(run: RunDirectory) -> RunDirectory:
+    while not (run.path / "config.json").exists():
+        time.sleep(0.1)
+    return RunDirectory.open(run.path)

@@ -1,0 +1,155 @@
+"""Every option of training a language model, with its default, in one place.
+
+Owns the names and defaults that Python, the command line and the run's config.json share, and the preset
+`min-char-rnn`. Gives the model's and the trainer's own configurations. Never imports torch: the command line's help
+reads the defaults from here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from ifog.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ifog.training import TrainingConfig
+
+__all__ = ["DEFAULT_BUDGET", "MIN_CHAR_RNN", "LanguageOptions"]
+
+DEFAULT_BUDGET = "60s"
+
+MIN_CHAR_RNN: Mapping[str, Any] = {
+    "cell": "elman",
+    "hidden_size": 100,
+    "embedding_size": 0,
+    "batch_size": 1,
+    "sequence": 25,
+    "optimizer": "adagrad",
+    "learning_rate": 0.1,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "warmup": 0.0,
+    "clipping": "value",
+    "clip": 5.0,
+    "average": 0.0,
+    "evaluate_every": 100,
+    "log_every": 100,
+    "validation_fraction": 0.0,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageOptions:
+    """How a language model is built and trained; each field is an option of `ifog.train` and `ifog train`.
+
+    Attributes:
+        tokenizer: "char" (every character of the corpus is a token) or "byte" (UTF-8 bytes, 256 tokens).
+        validation_fraction: share of the text, at its end, that is held back to judge the model; with 0 it is judged
+            on the text it was trained on.
+        cell: the recurrence's name in the catalogue.
+        cell_options: the cell's own options.
+        hidden_size: units per layer.
+        num_layers: recurrent layers on top of each other.
+        embedding_size: numbers per token handed to the first layer; 0 gives the ids straight to the cell.
+        dropout: share of values dropped in training.
+        tied: use the embedding as the output matrix.
+        backend: what runs the recurrence.
+        batch_size: parallel streams.
+        sequence: time steps per chunk: gradients go back this far, the state is carried on.
+        min_char_rnn: the lectures' program: summed loss, one stream over the whole text, weights from N(0, 0.01²).
+        steps: updates in all; or:
+        budget: seconds in all.
+        seed: of the initial weights and everything random.
+
+    The other fields are those of `ifog.training.TrainingConfig`.
+
+    Raises:
+        ConfigError: an option out of its range.
+    """
+
+    tokenizer: str = "char"
+    validation_fraction: float = 0.1
+    cell: str = "lstm"
+    cell_options: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    hidden_size: int = 256
+    num_layers: int = 1
+    embedding_size: int = 0
+    dropout: float = 0.0
+    tied: bool = False
+    backend: str = "auto"
+    batch_size: int = 32
+    sequence: int = 64
+    min_char_rnn: bool = False
+    steps: int | None = None
+    budget: float | None = None
+    optimizer: str = "adamw"
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.0
+    schedule: str = "cosine"
+    warmup: float = 0.02
+    floor: float = 0.0
+    clipping: str = "norm"
+    clip: float = 1.0
+    accumulation: int = 1
+    average: float = 0.0
+    recurrent_l2: float = 0.0
+    evaluate_every: int | None = None
+    log_every: int = 10
+    save_every: int | None = None
+    save_seconds: float = 60.0
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "32-true"
+
+    def __post_init__(self) -> None:
+        if self.tokenizer not in ("char", "byte"):
+            raise ConfigError(f'options: tokenizer is {self.tokenizer!r}; give "char" or "byte".')
+        if not 0.0 <= self.validation_fraction < 1.0:
+            raise ConfigError(
+                f"options: validation_fraction is {self.validation_fraction!r}, but it is the share of the text held "
+                "back to judge the model: give a number from 0 to below 1, for example 0.1."
+            )
+        for name, meaning in (("batch_size", "parallel streams"), ("sequence", "time steps per chunk")):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"options: {name} is {value!r}, but it counts {meaning}: give 1 or more.")
+        if self.min_char_rnn and self.batch_size != 1:
+            raise ConfigError(
+                f"options: min-char-rnn reads one stream, but batch_size is {self.batch_size}; "
+                "leave batch_size out, or train without min_char_rnn."
+            )
+
+    @classmethod
+    def given(cls, *, min_char_rnn: bool = False, **chosen: Any) -> LanguageOptions:
+        """The options somebody chose, over the defaults or over min-char-rnn's.
+
+        Raises:
+            ConfigError: an unknown name (the nearest known one is offered), or a value out of its range.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in chosen:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."
+                raise ConfigError(f"options: there is no option {name!r}; {hint}")
+        values: dict[str, Any] = {**(MIN_CHAR_RNN if min_char_rnn else {}), **chosen, "min_char_rnn": min_char_rnn}
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values that JSON can hold."""
+        return dataclasses.asdict(self)
+
+    def training(self) -> TrainingConfig:
+        """The trainer's part of the options.
+
+        Raises:
+            ConfigError: a value out of its range, or both of steps and budget.
+        """
+        from ifog.training import TrainingConfig
+
+        shared = {field.name for field in dataclasses.fields(TrainingConfig)} & set(self.to_dict())
+        return TrainingConfig(**{name: getattr(self, name) for name in shared})
