@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from ifog.compiler import language as L
-from ifog.compiler.language import Symbol, apply
+from ifog.compiler.symbols import Symbol, apply
 from ifog.compiler.tracing import Cell, cell
 
 _OFF = 0.371828  # no sum of the constants below

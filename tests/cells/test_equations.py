@@ -105,6 +105,37 @@ def test_the_xlstms_scalar_memory_is_a_weighted_mean_whatever_its_running_logari
         assert_same((*found[:2], c * m.exp(), n * m.exp()), follow(step, run))
 
 
+def test_the_xlstms_exponential_gates_do_not_overflow() -> None:
+    run = sequence(get("slstm"), steps=400, exponential_forget=True)
+    run.parameters["b_f"].data.fill_(9.0)  # by itself the cell would grow to exp(3600)
+    run.states = tuple(torch.zeros(2, 4, dtype=torch.float64) for _ in run.states)
+    assert all(bool(torch.isfinite(v).all()) for v in run.results())
+
+
+def test_the_first_lstm_squashes_to_two_on_the_way_in_and_to_one_on_the_way_out() -> None:
+    run = sequence(get("lstm_original"), steps=3)
+
+    def step(x: Tensor, h: Tensor, c: Tensor, **p: Tensor) -> tuple[Tensor, ...]:
+        i, o, g = (x @ p[f"W_x{k}"].T + h @ p[f"W_h{k}"].T + p[f"b_{k}"] for k in "iog")
+        c = c + sigma(i) * 2 * tanh(g / 2)
+        h = sigma(o) * tanh(c / 2)
+        return h, h, c
+
+    assert_same(run.results(), follow(step, run))
+
+
+def test_the_long_expressive_memory_reads_its_slow_state_as_this_step_leaves_it() -> None:
+    run = sequence(get("lem"), steps=3, step=0.5)
+
+    def step(x: Tensor, h: Tensor, z: Tensor, **p: Tensor) -> tuple[Tensor, ...]:
+        s, t = (0.5 * sigma(x @ p[f"W_x{k}"].T + h @ p[f"W_h{k}"].T + p[f"b_{k}"]) for k in "st")
+        z = (1 - s) * z + s * tanh(x @ p["W_xz"].T + h @ p["W_hz"].T + p["b_z"])
+        h = (1 - t) * h + t * tanh(x @ p["W_xh"].T + z @ p["W_zh"].T + p["b_h"])
+        return h, h, z
+
+    assert_same(run.results(), follow(step, run))
+
+
 def test_the_xlstms_matrix_memory_stores_outer_products() -> None:
     run = sequence(get("matrix_lstm"), steps=4)
     run.states = (torch.zeros(2, 16), torch.zeros(2, 4), torch.zeros(2, 1))

@@ -56,7 +56,8 @@ PAIRS = [
     Pair("brc", "BRCell", {"weight_ih": "W_xa W_xc W_xh", "weight_hh": "w_a w_c"}),
     usual("nbrc", "NBRCell", "a c h", "a c", ""),
     usual("cfn", "CFNCell", "f i g", "f i", "b_f b_i -"),
-    Pair("cornn", "coRNNCell", {"weight_ih": "W_xz", "weight_hh": "W_hz", "weight_ch": "W_zz", "bias_ih": "b_z"}),
+    Pair("cornn", "coRNNCell", {"weight_ih": "W_xz", "weight_hh": "W_hz", "weight_ch": "W_zz", "bias_ih": "b_z"},
+         options={"step": 0.2, "gamma": 0.7, "epsilon": 1.3}, arguments={"dt": 0.2, "gamma": 0.7, "epsilon": 1.3}),
     usual("fastrnn", "FastRNNCell", "h", "h", "b_h", tensors={"alpha": "b_alpha", "beta": "b_beta"}),
     usual("fastgrnn", "FastGRNNCell", "p", "p", "b_z b_g", tensors={"zeta": "b_zeta", "nu": "b_nu"},
           arguments={"nonlinearity": "sigmoid"}),
@@ -93,7 +94,7 @@ PAIRS = [
                                 "bias_ih": "b_z b_f b_o"}),
     usual("ugrnn", "UGRNNCell", "n g", "n g", "b_n b_g"),
     Pair("unicornn", "UnICORNNCell", {"weight_ih": "W_xh", "weight_hh": "w", "weight_ch": "c", "bias_ih": "b_h"},
-         arguments={"alpha": 1.0}),
+         options={"step": 0.2, "alpha": 0.6}, arguments={"dt": 0.2, "alpha": 0.6}),
     usual("wmclstm", "WMCLSTMCell", *LSTM, tensors={"weight_mh": "W_ci W_cf W_co"}),
     usual("intersection_rnn", "IntersectionRNNCell", "y n u g", "y n u g", "b_y b_n b_u b_g", sizes=(4, 4)),
 ]  # fmt: skip

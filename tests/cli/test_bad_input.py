@@ -180,6 +180,13 @@ def test_a_disk_that_is_full_keeps_the_run_and_says_how_to_go_on(text: Path, tmp
     subprocess.run([sys.executable, "-m", "ifog.cli", "resume", str(out)], check=True, capture_output=True)
 
 
+def test_a_loss_that_explodes_stops_with_a_diagnosis(ifog, text: Path, tmp_path: Path) -> None:
+    wild = ["--learning-rate", "1e38", "--optimizer", "sgd", "--clipping", "none", "--warmup", "0"]
+    result = ifog("train", text, "--out", tmp_path / "run", *TINY[:-2], "--steps", 50, *wild, code=2)
+    assert "learning rate" in result.stderr
+    assert "Traceback" not in result.output
+
+
 def test_a_directory_without_permission(refused, text: Path, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from compare import assert_both_ways_agree, numbers
-from ifog.compiler.language import apply
 from ifog.compiler.operations import LEAVES, OPERATIONS
+from ifog.compiler.symbols import apply
 from ifog.compiler.tracing import cell
 
 ATTRIBUTES = {

@@ -114,6 +114,23 @@ def test_a_sum_that_is_a_gate_or_is_used_twice_keeps_its_own_value():
     assert_both_ways_agree(graph, inputs)
 
 
+def test_regrouping_computes_no_part_of_a_sum_twice():
+    @cell
+    def with_gate(x, h):
+        inner = affine("a", x, h)
+        return tanh(inner + weight("b"))
+
+    @cell
+    def with_shared_part(x, h):
+        return tanh(affine("a", x, h) + weight("b")) * (affine("a", x, h) + weight("c"))
+
+    for sample, in_loop in ((with_gate, 2), (with_shared_part, 3)):
+        p = planned(sample)
+        assert operations(p, p.constant) == []
+        assert operations(p, p.input) == ["add"]
+        assert operations(p, p.step).count("add") == in_loop
+
+
 def test_values_of_parameters_alone_are_computed_once():
     @cell
     def step(x, h):

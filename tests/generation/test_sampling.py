@@ -70,6 +70,16 @@ def test_top_p_keeps_the_fewest_tokens_that_reach_it(top_p: float, kept: int) ->
     torch.testing.assert_close(row.sum(), torch.tensor(1.0))
 
 
+def test_top_p_of_one_keeps_even_what_rounding_would_lose() -> None:
+    row = probabilities(torch.tensor([0.0] * 3 + [-17.0]), Sampling())
+    assert row[3] > 0
+
+
+def test_top_p_counts_what_top_k_left() -> None:
+    row = probabilities(LOGITS, Sampling(top_k=2, top_p=0.7))[0]  # the likeliest of two has 0.731
+    assert row.tolist() == [0, 1, 0, 0]
+
+
 def test_a_tiny_top_p_still_keeps_one_token() -> None:
     assert probabilities(LOGITS, Sampling(top_p=1e-9))[0].tolist() == [0, 1, 0, 0]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from ifog.cells import affine, cell, sigmoid, tanh
 from torch import Tensor
 
 import ifog
+from ifog.cells import affine, cell, sigmoid, tanh
 from ifog.compiler import Cell
 from ifog.errors import BackendError, ConfigError, ShapeError
 from ifog.kernels import aten

@@ -6,11 +6,8 @@ Owns the names that users import. Takes nothing, gives functions and `Cell`s. Ne
 from ifog.cells.catalogue import CATALOGUE, get
 from ifog.cells.transforms import layer_normalized, residual, variational, weight_dropped, zoneout
 from ifog.compiler.language import (
-    Matrix,
-    Symbol,
     abs,
     affine,
-    apply,
     concat,
     cos,
     elu,
@@ -44,6 +41,7 @@ from ifog.compiler.language import (
     tile,
     weight,
 )
+from ifog.compiler.symbols import Matrix, Symbol
 from ifog.compiler.tracing import Cell, cell
 
 __all__ = [
@@ -53,7 +51,6 @@ __all__ = [
     "Symbol",
     "abs",
     "affine",
-    "apply",
     "cell",
     "concat",
     "cos",

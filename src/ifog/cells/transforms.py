@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ifog.compiler.graph import Builder, Graph, Level, Node, State, matrices
-from ifog.compiler.language import Symbol, layer_norm, project, recording
+from ifog.compiler.language import layer_norm, project
+from ifog.compiler.symbols import Symbol, recording
 from ifog.compiler.tracing import Cell
 from ifog.errors import CellError, ConfigError
 

@@ -32,5 +32,5 @@ def figures_line(metrics: Mapping[str, float]) -> str:
     """The figures of a language model in one line."""
     return (
         f"{metrics['loss']:.4f} nats/token · {metrics['bits_per_character']:.4f} bits/character · "
-        f"perplexity {metrics['perplexity']:.3f} · accuracy {metrics['accuracy']:.2%}"
+        f"perplexity {metrics['perplexity']:.5g} · accuracy {metrics['accuracy']:.2%}"
     )

@@ -1,4 +1,4 @@
-"""Show training as it goes: a live line in a terminal, plain lines elsewhere.
+"""Show training as it goes: two live lines in a terminal, plain lines elsewhere.
 
 Owns the words that a training command prints. Takes what the trainer reports; decides nothing.
 """
@@ -6,11 +6,13 @@ Owns the words that a training command prints. Takes what the trainer reports; d
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
@@ -19,7 +21,6 @@ from ifog.training import SilentProgress
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
-    from pathlib import Path
 
     from ifog.tasks import Run
     from ifog.training import Status
@@ -36,10 +37,15 @@ class Report(SilentProgress):
         self.console = Console()
         self.bar = Progress(
             TextColumn("step {task.fields[step]}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
-            TextColumn("{task.fields[left]}"), TextColumn("\n{task.description}"),
+            TextColumn("{task.description}"),
         )  # fmt: skip
-        self.task = self.bar.add_task("preparing the text", total=1.0, step=0, left="")
+        self.task = self.bar.add_task("", total=1.0, step=0)
+        self.figures = Text("preparing the text")
         self.last_line = time.monotonic()
+
+    def __rich__(self) -> Group:
+        """The live lines."""
+        return Group(self.bar, self.figures)
 
     def started(self, status: Status) -> None:
         """Begin at the step that training begins or goes on from."""
@@ -49,20 +55,20 @@ class Report(SilentProgress):
 
     def logged(self, status: Status) -> None:
         """Show where training is."""
-        line = _line(status)
-        self.bar.update(self.task, completed=status.fraction, description=line, step=status.step)
+        left = f"{_time(status.remaining)} left" if status.remaining is not None else ""
+        self.bar.update(self.task, completed=status.fraction, description=left, step=status.step)
+        self.figures = Text(_figures(status) if status.items_per_second else "the first steps")
         now = time.monotonic()
         if not self.console.is_terminal and status.step and now - self.last_line >= PLAIN_SECONDS:
             self.last_line = now
-            self.console.print(f"step {status.step}: {line}", markup=False, highlight=False, soft_wrap=True)
+            self._print(f"step {status.step}: {self.figures} · {left}")
 
     def evaluated(self, status: Status, metrics: Mapping[str, float], sample: str | None, best: bool) -> None:
         """Show the figures on the validation text, and what the model writes by now."""
         mark = ", the best so far" if best else ""
-        line = f"step {status.step}: validation {figures_line(metrics)}{mark}"
-        self.console.print(line, style="green" if best else "yellow", highlight=False, markup=False, soft_wrap=True)
+        self._print(f"step {status.step}: validation {figures_line(metrics)}{mark}", "green" if best else "yellow")
         if sample:
-            self.console.print(Text(sample.strip("\n"), style="dim"), soft_wrap=True)
+            self._print(sample.strip("\n"), "dim")
 
     def concluded(self, run: Run) -> None:
         """The result, or after Ctrl-C the command that goes on.
@@ -70,45 +76,41 @@ class Report(SilentProgress):
         Raises:
             Exit: with code 130 after Ctrl-C.
         """
+        where = shlex.quote(str(run.path))
         if run.interrupted:
-            say(f"Stopped at step {run.step}, and saved. Go on with:\n  ifog resume {_quoted(run.path)}")
+            say(f"Stopped at step {run.step}, and saved. Go on with:\n  ifog resume {where}")
             raise typer.Exit(130)
         if not run.metrics:  # one of several processes; the first has the result
             return
         say(f"Done after {run.step} steps. Whole validation text, state carried:", "bold")
         say(f"  {figures_line(run.metrics)}")
         say(f"The run is in {run.path}. Next:")
-        where = _quoted(run.path)
         for command in (f"ifog sample {where}", f"ifog eval {where} FILE", f"ifog compare {where} OTHER_RUN"):
             say(f"  {command}")
+
+    def _print(self, text: str, style: str = "") -> None:
+        self.console.print(Text(text, style), soft_wrap=True)
 
 
 @contextlib.contextmanager
 def reported() -> Generator[Report]:
-    """A report whose live line is taken away at the end, whatever happens."""
+    """A report whose live lines are taken away at the end, whatever happens."""
     report = Report()
-    with report.bar:
+    with (
+        Live(report, console=report.console, transient=True) if report.console.is_terminal else contextlib.nullcontext()
+    ):
         yield report
 
 
-def _line(status: Status) -> str:
-    parts = [f"loss {status.loss:.3f}"] if status.loss is not None else []
-    for name, words in (("bits_per_character", "bits/character {:.3f}"), ("smooth_loss", "smooth loss {:.2f}")):
+def _figures(status: Status) -> str:
+    parts = [f"loss {status.loss:.3f}"]
+    for name, words in (("bits_per_character", "{:.3f} bits/char"), ("smooth_loss", "smooth loss {:.2f}")):
         if name in status.metrics:
             parts.append(words.format(status.metrics[name]))
-    parts += [f"{status.items_per_second:,.0f} tokens/s", f"learning rate {status.learning_rate:.2g}"]
-    if status.remaining is not None:
-        parts.append(f"{_time(status.remaining)} left")
-    return " · ".join(parts)
+    return " · ".join([*parts, f"{status.items_per_second:,.0f} tokens/s", f"rate {status.learning_rate:.2g}"])
 
 
 def _time(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-
-
-def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ifog.compiler.gradients import Backward, Gradients
-from ifog.compiler.graph import Graph, Level, Node, matrices
+from ifog.compiler.graph import Level, Node, matrices
 from ifog.compiler.operations import OPERATIONS
 from ifog.compiler.planning import Plan, Stage
 
@@ -33,7 +33,7 @@ class Inputs:
     """What a sequence is computed from.
 
     Attributes:
-        x: The input `(T, B, D)`, or token ids `(T, B)` that pick columns of the input matrices.
+        x: The input `(T, B, D)`, or token ids `(T, B)` that pick columns of the input matrices, which alone read them.
         states: The states before the first step, each `(B, n)`.
         parameters: By name.
         masks: One for each of the graph's random masks, `(T or 1, B, n)`.
@@ -218,20 +218,13 @@ def _fixed(plan: Plan, inputs: Inputs) -> Values:
         if node.op == "parameter":
             values[i] = inputs.parameters[str(node.attributes[0])]
         elif node.op == "input":
-            values[i] = _input(graph, i, inputs)
+            values[i] = inputs.x
         elif node.op == "mask":
             mask = next(masks)
             values[i] = mask.expand(len(inputs.x), *mask.shape[1:])  # one drawn per sequence serves every step
     for stages in (plan.constant, plan.input):
         _run(graph.nodes, stages, values, _stack(graph.nodes, stages, inputs.parameters))
     return values
-
-
-def _input(graph: Graph, i: int, inputs: Inputs) -> Tensor:
-    """The input; token ids that something else than a product reads become one-hot vectors."""
-    if inputs.x.is_floating_point() or all(node.op == "product" for node in graph.nodes if i in node.args):
-        return inputs.x
-    return F.one_hot(inputs.x, graph.input_size).to(inputs.states[0].dtype)
 
 
 def _literals(nodes: Sequence[Node], like: Tensor) -> Values:

@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ifog.compiler.graph import Builder, Level, Node, matrices, reachable
-from ifog.compiler.language import Symbol, apply, recording
 from ifog.compiler.operations import OPERATIONS
 from ifog.compiler.planning import Plan, Stage, recomputable, stages_of
+from ifog.compiler.symbols import Symbol, apply, recording
 
 __all__ = ["Backward", "Gradients", "WeightProduct", "differentiate"]
 

@@ -1,193 +1,27 @@
 """The vocabulary that cells are written in.
 
-Owns `Symbol` and the functions a cell calls. Takes symbols, records nodes in the builder that is tracing, gives
-symbols. Nothing is computed: a symbol has a size and no numbers.
+Owns the functions that a cell calls: products with named matrices, elementwise functions, functions of a row. Each
+takes symbols and gives a symbol; the operations themselves are rows of `operations`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from numbers import Real
-from typing import Any, NoReturn, Union
+from collections.abc import Mapping
 
 from ifog.compiler import locations
-from ifog.compiler.graph import Builder, Parameter
+from ifog.compiler.graph import Parameter
 from ifog.compiler.initialisers import check_initialiser
-from ifog.compiler.operations import OPERATIONS
-from ifog.errors import CellError, ShapeError
+from ifog.compiler.symbols import Matrix, Symbol, Value, apply, current, symbol
+from ifog.errors import CellError
 
 __all__ = [
-    "Matrix", "Symbol", "abs", "affine", "apply", "concat", "cos", "elu", "erf", "exp", "gelu", "hard_sigmoid",
+    "abs", "affine", "concat", "cos", "elu", "erf", "exp", "gelu", "hard_sigmoid",
     "layer_norm", "leaky_relu", "log", "matrix", "maximum", "minimum", "named", "part", "product", "project",
     "relu", "repeat", "row_mean", "row_sum", "sigmoid", "sign", "silu", "sin", "softmax", "softplus", "sqrt",
     "square", "tanh", "tile", "weight",
 ]  # fmt: skip
 
 Initial = float | str
-Value = Union["Symbol", float, int]
-
-
-@dataclass
-class Recording:
-    """What the functions below add to while a cell is traced."""
-
-    builder: Builder
-    hidden_size: int
-    names: dict[str, int]
-
-
-_RECORDING: ContextVar[Recording] = ContextVar("recording")
-
-
-@contextmanager
-def recording(builder: Builder, hidden_size: int) -> Generator[Recording, None, None]:
-    """Makes `builder` the one that symbols are recorded in."""
-    record = Recording(builder, hidden_size, {})
-    token = _RECORDING.set(record)
-    try:
-        yield record
-    finally:
-        _RECORDING.reset(token)
-
-
-def current() -> Recording:
-    """The recording under way."""
-    try:
-        return _RECORDING.get()
-    except LookupError:
-        raise CellError(
-            "the functions of ifog.cells describe a cell and compute nothing by themselves; "
-            "call them inside a function decorated with @cell"
-        ) from None
-
-
-@dataclass(frozen=True, eq=False)
-class Symbol:
-    """A value of one time step: `size` columns, no numbers yet.
-
-    A parameter of the cell function has its name as `label`, for the matrices that multiply it.
-    """
-
-    id: int
-    size: int
-    label: str = ""
-
-    def __add__(self, other: Value) -> Symbol:
-        return apply("add", self, other)
-
-    def __radd__(self, other: Value) -> Symbol:
-        return apply("add", other, self)
-
-    def __sub__(self, other: Value) -> Symbol:
-        return apply("sub", self, other)
-
-    def __rsub__(self, other: Value) -> Symbol:
-        return apply("sub", other, self)
-
-    def __mul__(self, other: Value) -> Symbol:
-        return apply("mul", self, other)
-
-    def __rmul__(self, other: Value) -> Symbol:
-        return apply("mul", other, self)
-
-    def __truediv__(self, other: Value) -> Symbol:
-        return apply("div", self, other)
-
-    def __rtruediv__(self, other: Value) -> Symbol:
-        return apply("div", other, self)
-
-    def __neg__(self) -> Symbol:
-        return apply("neg", self)
-
-    def __bool__(self) -> bool:
-        raise CellError(
-            f"{locations.here()}: a symbol has no truth value while a cell is traced; "
-            "branch on the cell's options, or use maximum, minimum and relu"
-        )
-
-    def __lt__(self, other: Value) -> bool:
-        return bool(self)
-
-    __le__ = __gt__ = __ge__ = __lt__
-
-    @classmethod
-    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> NoReturn:
-        raise CellError(
-            f"{locations.here()}: {getattr(function, '__name__', function)} of PyTorch was given a symbol, which has "
-            "no numbers while a cell is traced; use the functions of ifog.cells, and numbers instead of tensors"
-        )
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A matrix parameter; `W.T` is its transpose."""
-
-    name: str
-    rows: int
-    columns: int
-    transposed: bool = False
-
-    @property
-    def T(self) -> Matrix:
-        """The same parameter read as its transpose."""
-        return Matrix(self.name, self.columns, self.rows, not self.transposed)
-
-
-def apply(name: str, *args: Value | Hashable) -> Symbol:
-    """Records the operation called `name`; the arguments past its arity are its fixed attributes."""
-    row = OPERATIONS[name]
-    values, attributes = args[: row.arity], args[row.arity :]
-    symbols = [_symbol(v) for v in values]
-    try:
-        size = row.size(*(s.size for s in symbols), *attributes)
-    except ShapeError as error:
-        _refuse_sizes(name, symbols, error)
-    simpler = _simplify(name, symbols)
-    if simpler is not None:
-        return simpler
-    return Symbol(current().builder.add(name, tuple(s.id for s in symbols), size, attributes), size)
-
-
-def _symbol(value: object) -> Symbol:
-    if isinstance(value, Symbol):
-        return value
-    if isinstance(value, Real):
-        return Symbol(current().builder.add("constant", (), 1, (float(value),)), 1)
-    raise CellError(
-        f"{locations.here()}: expected a symbol or a number, got {type(value).__name__}; "
-        "cells compute with the functions of ifog.cells, not with tensors or arrays"
-    )
-
-
-def _simplify(name: str, symbols: list[Symbol]) -> Symbol | None:
-    """`v` where the operation is v + 0, v - 0, v * 1 or v / 1: adjoints are full of these."""
-    if name not in ("add", "sub", "mul", "div"):
-        return None
-    neutral = 0.0 if name in ("add", "sub") else 1.0
-    left, right = symbols
-    nodes = current().builder.nodes
-
-    def is_neutral(s: Symbol) -> bool:
-        return nodes[s.id].op == "constant" and nodes[s.id].attributes[0] == neutral
-
-    if is_neutral(right):
-        return left
-    return right if name in ("add", "mul") and is_neutral(left) else None
-
-
-def _refuse_sizes(name: str, symbols: list[Symbol], error: ShapeError) -> NoReturn:
-    spelled = [locations.spell(s, current().builder.nodes) for s in symbols]
-    if len(symbols) == 1:
-        raise CellError(f"{locations.here()}: {name} of {spelled[0]}: {error}") from None
-    left, right = (s.size for s in symbols)
-    raise CellError(
-        f"{locations.here()}: {spelled[0]} has {left} columns, {spelled[1]} has {right}; {name} takes two of one size, "
-        f"or one of size 1: give what makes the narrow one size={max(left, right)}, or project() it"
-    ) from None
-
 
 # parameters and products
 
@@ -208,7 +42,7 @@ def product(W: Matrix, v: Symbol) -> Symbol:
             f"{locations.here()}: product takes a matrix and a symbol, got {type(W).__name__} first; "
             "make the matrix with matrix(name, rows, columns)"
         )
-    v = _symbol(v)
+    v = symbol(v)
     if W.columns != v.size:
         nodes = current().builder.nodes
         raise CellError(
@@ -256,7 +90,7 @@ def affine(
                 f"{locations.here()}: affine({name!r}) has two operands called {label}; "
                 "give one another name by keyword"
             )
-        terms[label] = _symbol(operand)
+        terms[label] = symbol(operand)
     if not terms:
         raise CellError(
             f"{locations.here()}: affine({name!r}) has no operand; for a parameter alone use weight({name!r})"
@@ -281,7 +115,7 @@ def project(name: str, v: Symbol, size: int) -> Symbol:
 
 
 def _label(name: str, operand: Symbol) -> str:
-    operand = _symbol(operand)
+    operand = symbol(operand)
     if operand.label:
         return operand.label
     spelled = locations.spell(operand, current().builder.nodes)
@@ -313,7 +147,7 @@ def _declare(parameter: Parameter) -> None:
 
 def named(name: str, v: Symbol) -> Symbol:
     """Calls `v` by `name` among the gates; local variables of the cell function have their names already."""
-    v = _symbol(v)
+    v = symbol(v)
     current().names[name] = v.id
     return v
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ifog.compiler.graph import Node
-    from ifog.compiler.language import Symbol
+    from ifog.compiler.symbols import Symbol
 
 __all__ = ["here", "spell"]
 

@@ -19,7 +19,7 @@ from ifog.errors import ShapeError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifog.compiler.language import Symbol
+    from ifog.compiler.symbols import Symbol
 
 __all__ = ["LEAVES", "OPERATIONS", "TIGHTEST", "Operation"]
 
@@ -191,8 +191,8 @@ def _nothing(d: Symbol, y: Symbol, *_: Any) -> tuple[None, ...]:
 
 
 def _call(name: str, *args: Any) -> Symbol:
-    """An operation by name; imported late because `language` is built on this table."""
-    from ifog.compiler.language import apply
+    """An operation by name; imported late because `symbols` is built on this table."""
+    from ifog.compiler.symbols import apply
 
     return apply(name, *args)
 

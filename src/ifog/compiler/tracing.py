@@ -17,8 +17,8 @@ from typing import Any, overload
 
 from ifog.compiler import locations
 from ifog.compiler.graph import Builder, Graph, State, prune
-from ifog.compiler.language import Symbol, recording
 from ifog.compiler.operations import LEAVES
+from ifog.compiler.symbols import Symbol, recording
 from ifog.errors import CellError
 
 __all__ = ["Cell", "cell"]

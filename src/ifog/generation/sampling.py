@@ -79,11 +79,12 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
         return torch.nn.functional.one_hot(logits.argmax(-1), logits.size(-1)).to(logits.dtype)
     above = logits - logits.amax(-1, keepdim=True)  # at most 0, so that a tiny temperature can't overflow
     ranked, order = (above / sampling.temperature).softmax(-1).sort(dim=-1, descending=True, stable=True)
-    likelier = ranked.cumsum(-1) - ranked  # probability of all tokens before this one
-    kept = likelier < sampling.top_p
-    kept[..., 0] = True
-    kept[..., sampling.top_k :] &= sampling.top_k is None
-    ranked = ranked * kept
+    if sampling.top_k is not None:
+        ranked[..., sampling.top_k :] = 0
+        ranked = ranked / ranked.sum(-1, keepdim=True)
+    if sampling.top_p < 1:
+        likelier = ranked.cumsum(-1) - ranked  # probability of all tokens before this one; of the first exactly 0
+        ranked = ranked * (likelier < sampling.top_p)
     return torch.zeros_like(ranked).scatter_(-1, order, ranked / ranked.sum(-1, keepdim=True))
 
 

@@ -77,17 +77,17 @@ class LanguageOptions:
     cell_options: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
     hidden_size: int = 256
     num_layers: int = 1
-    embedding_size: int = 0
+    embedding_size: int = 64
     dropout: float = 0.0
     tied: bool = False
     backend: str = "auto"
-    batch_size: int = 32
+    batch_size: int = 16
     sequence: int = 64
     min_char_rnn: bool = False
     steps: int | None = None
     budget: float | None = None
     optimizer: str = "adamw"
-    learning_rate: float = 5e-3
+    learning_rate: float = 6e-3
     weight_decay: float = 0.0
     schedule: str = "cosine"
     warmup: float = 0.02
