@@ -90,6 +90,12 @@ def test_zoneout_mixes_each_states_old_and_new_value() -> None:
     assert_same(run.results(), follow(step, run))
 
 
+def test_the_names_of_states_are_those_of_the_states_that_zoneout_leaves() -> None:
+    for name in ("lstm", "qrnn"):
+        graph = zoneout(get(name)).trace(3, 4)
+        assert {s.name: s.next for s in graph.states}.items() <= dict(graph.names).items()
+
+
 def test_zoneout_of_a_share_of_nothing_is_the_cell_itself() -> None:
     assert zoneout(get("lstm"), 0.0).trace(3, 4).nodes == get("lstm").trace(3, 4).nodes
 
