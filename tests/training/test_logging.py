@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ifog.runs import RunDirectory
-from ifog.training import TrainingConfig, fit
+from ifog.training import SilentProgress, Status, TrainingConfig, fit
 from training import toys
 
 
@@ -36,10 +36,23 @@ def test_tensorboard_reads_the_curves_that_the_json_lines_hold(tmp_path: Path) -
         assert found[tag] == pytest.approx(curve, rel=1e-6)
 
 
+class Failing(SilentProgress):
+    def logged(self, status: Status) -> None:
+        if status.step == 11:
+            raise ZeroDivisionError
+
+
 def test_a_resumed_run_has_each_step_once(tmp_path: Path) -> None:
-    toys.train(tmp_path, steps=10)
-    toys.train(tmp_path, steps=14)
-    assert list(curves(tmp_path)["train/loss"]) == list(range(1, 15))
+    run = toys.prepare(tmp_path)
+    config = TrainingConfig(steps=14, log_every=1, save_every=4, evaluate_every=50, device="cpu")
+    with pytest.raises(ZeroDivisionError):
+        fit(toys.net(), toys.Language(), config, run, progress=Failing())
+    assert run.load().step == 8
+    fit(toys.net(), toys.Language(), config, run)
+    reader = EventAccumulator(str(run.tensorboard))
+    reader.Reload()
+    assert [event.step for event in reader.Scalars("train/loss")] == list(range(1, 15))
+    assert [record["step"] for record in toys.figures(tmp_path) if record["kind"] == "train"] == list(range(1, 15))
 
 
 class Remembering:

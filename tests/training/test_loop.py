@@ -30,14 +30,17 @@ def same_weights(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(p, q) for p, q in zip(one.parameters(), other.parameters(), strict=True))
 
 
-def test_training_is_the_plain_loop_in_pytorch() -> None:
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_training_is_the_plain_loop_in_pytorch(schedule: str) -> None:
     model, task = toys.net(dropout=0.0), toys.Language()
     by_hand = toys.net(dropout=0.0)
-    options = config(steps=40, schedule="constant", warmup=0.0, learning_rate=0.01, clip=0.5)
+    options = config(steps=40, schedule=schedule, warmup=0.0, learning_rate=0.01, clip=0.5)
     result = fit(model, task, options)
     optimizer = torch.optim.AdamW(by_hand.parameters(), lr=0.01, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
     state = None
-    for _, batch in zip(range(40), task.batches(0, 1), strict=False):
+    for step, batch in zip(range(40), task.batches(0, 1), strict=False):
+        if schedule == "cosine":
+            optimizer.param_groups[0]["lr"] = 0.01 * (1 + math.cos(math.pi * step / 40)) / 2
         if batch.reset:
             state = None
         logits, state = by_hand(batch.inputs, state)
@@ -233,6 +236,7 @@ def test_averaged_weights_are_evaluated_and_loaded(tmp_path: Path) -> None:
     assert result.average is not None
     assert torch.equal(seen[-1], result.average["head.bias"])
     assert torch.equal(seen[-1], loaded.head.bias)
+    assert not torch.equal(seen[-1], toys.net().head.bias)
     assert not torch.equal(seen[-1], model.head.bias)
     raw = run.load().tensors["model"]["head.bias"]
     assert torch.equal(raw, model.head.bias)

@@ -82,3 +82,12 @@ def test_what_was_seen_comes_back_from_json() -> None:
     for watch in (one, two):
         with pytest.raises(TrainingError, match=r"exploded from 1\.643 to 41\.88"):
             watch.check(16, 400.0, 1.0, 0.1)
+
+
+def test_a_loss_that_explodes_at_the_first_update_is_noticed() -> None:
+    watch, _ = watched()
+    watch.check(1, 4.0, 1.0, 1e12)
+    for step in range(2, 11):
+        watch.check(step, 4e9, 1.0, 1e12)
+    with pytest.raises(TrainingError, match="exploded from 4 to"):
+        watch.check(11, 4e9, 1.0, 1e12)

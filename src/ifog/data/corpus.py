@@ -142,6 +142,7 @@ def _standard_input() -> _Source:
     shutil.copyfileobj(sys.stdin.buffer, spooled, _BLOCK)
     spooled.flush()
     if spooled.tell() == 0:
+        spooled.close()
         raise DataError("standard input is empty; pipe a text into it, or name a file.")
 
     def reopen() -> BinaryIO:

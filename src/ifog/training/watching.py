@@ -27,7 +27,7 @@ class Watch:
 
     Args:
         model: To name the first parameter that is not finite.
-        explosion: How many times above the mean of the first losses the smoothed loss may rise.
+        explosion: How many times above the lowest of the first losses the smoothed loss may rise.
     """
 
     def __init__(self, model: nn.Module, explosion: float) -> None:
@@ -55,9 +55,9 @@ class Watch:
         self._recent = [*self._recent[-_SHOWN + 1 :], loss]
         if len(self._first) < _FIRST:
             self._first.append(loss)
-            self._smoothed = normal = sum(self._first) / len(self._first)
+            self._smoothed = sum(self._first) / len(self._first)
             return
-        normal = sum(self._first) / _FIRST
+        normal = min(self._first)  # not their mean: the very first update may be the one that explodes
         self._smoothed = _SMOOTHING * self._smoothed + (1 - _SMOOTHING) * loss
         if 0 < normal * self._explosion < self._smoothed:
             raise self._error(step, f"the loss exploded from {normal:.4g} to {self._smoothed:.4g}", norm, rate)
