@@ -17,7 +17,7 @@ from ifog.errors import TrainingError
 
 __all__ = ["Watch"]
 
-_FIRST = 10  # losses that say what is normal
+_FIRST = 10  # losses before the smoothed one is judged
 _SHOWN = 5
 _SMOOTHING = 0.9
 
@@ -27,7 +27,7 @@ class Watch:
 
     Args:
         model: To name the first parameter that is not finite.
-        explosion: How many times above the lowest of the first losses the smoothed loss may rise.
+        explosion: How many times above the first loss the smoothed loss may rise.
     """
 
     def __init__(self, model: nn.Module, explosion: float) -> None:
@@ -57,7 +57,7 @@ class Watch:
             self._first.append(loss)
             self._smoothed = sum(self._first) / len(self._first)
             return
-        normal = min(self._first)  # not their mean: the very first update may be the one that explodes
+        normal = self._first[0]  # before any update: the very first may be the one that explodes
         self._smoothed = _SMOOTHING * self._smoothed + (1 - _SMOOTHING) * loss
         if 0 < normal * self._explosion < self._smoothed:
             raise self._error(step, f"the loss exploded from {normal:.4g} to {self._smoothed:.4g}", norm, rate)
