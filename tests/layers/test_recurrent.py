@@ -120,6 +120,10 @@ def test_gates_are_every_named_value_of_every_layer_and_direction(bidirectional:
     torch.testing.assert_close(net(x)[0], y)
 
 
+def test_gates_of_no_steps_are_empty() -> None:
+    assert layer("lstm", hidden_size=3)(random(0, 2, 4), return_gates=True)[2]["f_l0"].shape == (0, 2, 3)
+
+
 def test_gates_carry_gradients() -> None:
     net = layer("gru_cho")
     gates = net(random(5, 2, 4), return_gates=True)[2]

@@ -23,9 +23,10 @@ from ifog.compiler.graph import Level, Node, matrices
 from ifog.compiler.operations import OPERATIONS
 from ifog.compiler.planning import Plan, Stage
 
-__all__ = ["Inputs", "Unrolled", "backpropagate", "unroll"]
+__all__ = ["Inputs", "Unrolled", "backpropagate", "over_time", "unroll"]
 
 Values = dict[int, Tensor]
+Joins = dict[tuple[int, ...], Tensor]  # values side by side, kept where more than one product reads them
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,16 @@ class Unrolled:
     Attributes:
         output: `(T, B, P)`; zero where a step is not valid.
         states: After the last valid step, each `(B, n)`.
-        kept: The values that were asked for, each `(T, B, n)`.
+        kept: The values that were asked for, step by step, each `(B, n)`.
         fixed: The values computed outside the loop, for `backpropagate`.
-        history: The states after every step, each `(T, B, n)`; empty unless asked for.
+        history: The states after every step, each `(B, n)`; empty unless asked for.
     """
 
     output: Tensor
     states: tuple[Tensor, ...]
-    kept: Values
+    kept: dict[int, Sequence[Tensor]]
     fixed: Values
-    history: tuple[Tensor, ...]
+    history: list[tuple[Tensor, ...]]
 
 
 def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool = False) -> Unrolled:
@@ -87,13 +88,13 @@ def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool =
     states = inputs.states
     outputs: list[Tensor] = []
     kept: dict[int, list[Tensor]] = {i: [] for i in in_loop}
-    past: list[list[Tensor]] = [[] for _ in states]
+    past: list[tuple[Tensor, ...]] = []
     for t in range(steps):
         if inputs.reset is not None:
             states = tuple(torch.where(inputs.reset[t], s0, s) for s0, s in zip(inputs.states, states, strict=True))
         values = constants | {i: s[t] for i, s in slices.items()}
         values.update((s.node, v) for s, v in zip(graph.states, states, strict=True))
-        _run(graph.nodes, plan.step, values, weights)
+        _run(graph.nodes, plan.step, values, weights, {})
         following = tuple(_rows(values[s.next], v) for s, v in zip(graph.states, states, strict=True))
         output = _rows(values[graph.output], values[graph.states[0].node])
         if inputs.valid is not None:
@@ -104,12 +105,9 @@ def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool =
         for i in in_loop:
             kept[i].append(values[i])
         if history:
-            for sequence, state in zip(past, states, strict=True):
-                sequence.append(state)
-    found = {i: _joined(v, graph.nodes[i].size, states[0]) for i, v in kept.items()}
-    found |= {i: fixed[i].expand(steps, batch, -1) for i in keep if i not in found}
-    after = tuple(_joined(p, s.shape[1], s) for p, s in zip(past, states, strict=True)) if history else ()
-    return Unrolled(_joined(outputs, graph.output_size, states[0]), states, found, fixed, after)
+            past.append(states)
+    found = {i: fixed[i].expand(steps, batch, -1).unbind(0) for i in keep if i not in kept}
+    return Unrolled(over_time(outputs, graph.output_size, states[0]), states, {**kept, **found}, fixed, past)
 
 
 def backpropagate(
@@ -128,16 +126,14 @@ def backpropagate(
         The gradients of the input (None for token ids), of the first states, and of the parameters by name.
     """
     graph, nodes = gradients.plan.graph, gradients.nodes
-    over_time, d_first = _loop_back(gradients, inputs, forward, d_output, d_states)
+    collected, joins, d_first = _loop_back(gradients, inputs, forward, d_output, d_states)
     d_parameters: dict[str, Tensor] = {}
-    _weight_gradients(gradients.step, over_time, d_parameters, inputs.parameters, {})
+    _weight_gradients(gradients.step, collected, joins, d_parameters, inputs.parameters)
 
-    values = _literals(nodes, inputs.states[0]) | forward.fixed | over_time
-    tokens = {i: v for i, v in forward.fixed.items() if not v.is_floating_point()}
-    _run(nodes, gradients.input.stages, values, _stack(nodes, gradients.input.stages, inputs.parameters))
-    _weight_gradients(gradients.input, values, d_parameters, inputs.parameters, tokens)
-    _run(nodes, gradients.constant.stages, values, _stack(nodes, gradients.constant.stages, inputs.parameters))
-    _weight_gradients(gradients.constant, values, d_parameters, inputs.parameters, {})
+    values = _literals(nodes, inputs.states[0]) | forward.fixed | collected
+    for section in (gradients.input, gradients.constant):
+        _run(nodes, section.stages, values, _stack(nodes, section.stages, inputs.parameters), joins)
+        _weight_gradients(section, values, joins, d_parameters, inputs.parameters)
     for i, d in gradients.constant.results:
         name = str(nodes[i].attributes[0])
         d_parameters[name] = values[d]
@@ -151,28 +147,29 @@ def backpropagate(
 
 def _loop_back(
     gradients: Gradients, inputs: Inputs, forward: Unrolled, d_output: Tensor, d_states: Sequence[Tensor]
-) -> tuple[Values, tuple[Tensor, ...]]:
-    """The backward loop: what it collects at every step, and the cotangents of the first states."""
+) -> tuple[Values, Joins, tuple[Tensor, ...]]:
+    """The backward loop: what it collects at every step, alone and joined, and the cotangents of the first states."""
     plan, nodes = gradients.plan, gradients.nodes
     graph, levels, steps = plan.graph, plan.graph.levels, len(inputs.x)
     weights = _stack(nodes, gradients.step.stages, inputs.parameters)
     constants = {i: v for i, v in forward.fixed.items() if levels[i] == Level.CONSTANT}
     constants |= _literals(nodes, inputs.states[0])
     slices = {i: v.unbind(0) for i, v in forward.fixed.items() if levels[i] == Level.INPUT}
-    slices |= {i: v.unbind(0) for i, v in forward.kept.items()}
+    slices |= forward.kept
     previous = _previous_states(inputs, forward)
     of_state = dict(gradients.step.results)
     outside = [d for i, d in gradients.step.results if nodes[i].op != "state"]
+    bundles = _bundles(gradients, d_output)
     products = gradients.step.weights
-    wanted = {*outside, *(w.operand for w in products), *(d for w in products for _, _, d in w.terms)}
-    collected: dict[int, list[Tensor]] = {i: [] for i in wanted}
+    wanted = {*outside, *(w.operand for w in products), *(d for w in products for d in w.cotangents)}
+    collected: dict[int, list[Tensor]] = {i: [] for i in wanted.difference(*bundles)}
     carried = tuple(d_states)
     d_first = tuple(torch.zeros_like(s) for s in inputs.states)
     for t in reversed(range(steps)):
         values = constants | {i: s[t] for i, s in slices.items()}
         for k, state in enumerate(graph.states):
-            values.setdefault(state.next, forward.history[k][t])
-            values[state.node] = previous[k][t]
+            values.setdefault(state.next, forward.history[t][k])
+            values[state.node] = previous[t][k]
         arriving, d_out = carried, d_output[t]
         if inputs.valid is not None:
             arriving = tuple(torch.where(inputs.valid[t], d, 0.0) for d in carried)
@@ -180,7 +177,10 @@ def _loop_back(
         values[gradients.seed] = d_out
         values.update(zip(gradients.carried, arriving, strict=True))
         _operations(nodes, gradients.recomputed, values)
-        _run(nodes, gradients.step.stages, values, weights)
+        joins: Joins = {}
+        _run(nodes, gradients.step.stages, values, weights, joins)
+        for members, rows in bundles.items():
+            rows[t] = _joined(members, values, joins)
         leaving = tuple(
             _rows(values[of_state[s.node]], v) if s.node in of_state else torch.zeros_like(v)
             for s, v in zip(graph.states, inputs.states, strict=True)
@@ -194,19 +194,30 @@ def _loop_back(
         carried = leaving
         for i, sequence in collected.items():
             sequence.append(values[i])
-    stacked = {i: _joined(v[::-1], nodes[i].size, d_output) for i, v in collected.items()}
-    return stacked, tuple(total + d for total, d in zip(d_first, carried, strict=True))
+    stacked: Values = {i: over_time(v[::-1], nodes[i].size, d_output) for i, v in collected.items()}
+    for members, rows in bundles.items():
+        stacked.update(zip(members, torch.split(rows, [nodes[d].size for d in members], -1), strict=True))
+    return stacked, bundles, tuple(total + d for total, d in zip(d_first, carried, strict=True))
 
 
-def _previous_states(inputs: Inputs, forward: Unrolled) -> list[list[Tensor]]:
-    """The states that each step read, resets included."""
-    found: list[list[Tensor]] = []
-    for first, after in zip(inputs.states, forward.history, strict=True):
-        before = [first, *after.unbind(0)][:-1]
-        if inputs.reset is not None:
-            before = [torch.where(r, first, s) for r, s in zip(inputs.reset, before, strict=True)]
-        found.append(before)
+def _bundles(gradients: Gradients, like: Tensor) -> Joins:
+    """Room for the cotangents that make up one weight gradient, side by side, so that nothing is copied later."""
+    found: Joins = {}
+    for members in {w.cotangents for w in gradients.step.weights if len(w.cotangents) > 1}:
+        if not any(set(members) & set(other) for other in found):  # a cotangent has one place
+            found[members] = like.new_empty(*like.shape[:2], sum(gradients.nodes[d].size for d in members))
     return found
+
+
+def _previous_states(inputs: Inputs, forward: Unrolled) -> list[tuple[Tensor, ...]]:
+    """The states that each step read, resets included."""
+    before = [inputs.states, *forward.history][: len(inputs.x)]
+    if inputs.reset is None:
+        return before
+    return [
+        tuple(torch.where(r, first, s) for first, s in zip(inputs.states, states, strict=True))
+        for r, states in zip(inputs.reset, before, strict=True)
+    ]
 
 
 def _fixed(plan: Plan, inputs: Inputs) -> Values:
@@ -223,7 +234,7 @@ def _fixed(plan: Plan, inputs: Inputs) -> Values:
             mask = next(masks)
             values[i] = mask.expand(len(inputs.x), *mask.shape[1:])  # one drawn per sequence serves every step
     for stages in (plan.constant, plan.input):
-        _run(graph.nodes, stages, values, _stack(graph.nodes, stages, inputs.parameters))
+        _run(graph.nodes, stages, values, _stack(graph.nodes, stages, inputs.parameters), {})
     return values
 
 
@@ -244,12 +255,13 @@ def _stack(nodes: Sequence[Node], stages: Sequence[Stage], parameters: Mapping[s
     return stacked
 
 
-def _run(nodes: Sequence[Node], stages: Sequence[Stage], values: Values, weights: Mapping[int, Tensor]) -> None:
-    """Evaluates stages, adding to `values`."""
+def _run(
+    nodes: Sequence[Node], stages: Sequence[Stage], values: Values, weights: Mapping[int, Tensor], joins: Joins
+) -> None:
+    """Evaluates stages, adding to `values` and `joins`."""
     for stage in stages:
         for group in stage.products:
-            operands = [values[a] for a in nodes[group[0]].args]
-            result = _product(operands[0] if len(operands) == 1 else torch.cat(operands, -1), weights[group[0]])
+            result = _product(_joined(nodes[group[0]].args, values, joins), weights[group[0]])
             parts = torch.split(result, [nodes[p].size for p in group], -1)
             values.update(zip(group, parts, strict=True))
         _operations(nodes, stage.program, values)
@@ -267,21 +279,19 @@ def _product(operand: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _weight_gradients(
-    program: Backward, values: Values, found: dict[str, Tensor], parameters: Mapping[str, Tensor], tokens: Values
+    program: Backward, values: Values, joins: Joins, found: dict[str, Tensor], parameters: Mapping[str, Tensor]
 ) -> None:
     """Adds each matrix's gradient to `found`: for each operand one product over time and batch."""
     for weight in program.weights:
         sizes = [parameters[name].shape[1 if flag else 0] for name, flag, _ in weight.terms]
-        cotangents = [values[d].reshape(-1, n) for (_, _, d), n in zip(weight.terms, sizes, strict=True)]
-        joined = cotangents[0] if len(cotangents) == 1 else torch.cat(cotangents, -1)
-        if weight.operand in tokens:
-            ids = tokens[weight.operand].reshape(-1)
-            name, flag, _ = weight.terms[0]
-            product = joined.new_zeros(parameters[name].shape[0 if flag else 1], joined.shape[1])
-            product = product.index_add_(0, ids, joined).t()
-        else:
-            operand = values[weight.operand]
+        joined = _joined(weight.cotangents, values, joins).reshape(-1, sum(sizes))
+        operand = values[weight.operand]
+        if operand.is_floating_point():
             product = joined.t() @ operand.reshape(-1, operand.shape[-1])
+        else:
+            name, flag, _ = weight.terms[0]
+            columns = joined.new_zeros(parameters[name].shape[0 if flag else 1], joined.shape[1])
+            product = columns.index_add_(0, operand.reshape(-1), joined).t()
         for (name, flag, _), rows in zip(weight.terms, torch.split(product, sizes), strict=True):
             gradient = rows.t() if flag else rows
             found[name] = found[name] + gradient if name in found else gradient
@@ -292,6 +302,15 @@ def _rows(value: Tensor, like: Tensor) -> Tensor:
     return value.expand(like.shape[0], -1) if value.dim() < like.dim() else value
 
 
-def _joined(steps: Sequence[Tensor], size: int, like: Tensor) -> Tensor:
-    """One tensor of all steps, of which there may be none."""
+def _joined(members: tuple[int, ...], values: Values, joins: Joins) -> Tensor:
+    """Values side by side, joined once."""
+    if len(members) == 1:
+        return values[members[0]]
+    if members not in joins:
+        joins[members] = torch.cat([values[i] for i in members], -1)
+    return joins[members]
+
+
+def over_time(steps: Sequence[Tensor], size: int, like: Tensor) -> Tensor:
+    """One tensor `(T, B, size)` of all steps, of which there may be none."""
     return torch.stack(tuple(steps)) if steps else like.new_empty(0, like.shape[-2], size)

@@ -29,6 +29,11 @@ class WeightProduct(NamedTuple):
     operand: int
     terms: tuple[tuple[str, bool, int], ...]
 
+    @property
+    def cotangents(self) -> tuple[int, ...]:
+        """The terms' cotangents in order."""
+        return tuple(d for _, _, d in self.terms)
+
 
 class Backward(NamedTuple):
     """One backward program: its stages, the weight gradients it feeds, and `(value, cotangent)` pairs it gives."""

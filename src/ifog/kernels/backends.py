@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor
 
-from ifog.compiler.execution import Inputs, unroll
+from ifog.compiler.execution import Inputs, over_time, unroll
 from ifog.compiler.planning import Plan
 from ifog.errors import BackendError
 from ifog.kernels import aten, symbolic
@@ -96,4 +96,6 @@ def run(
         return *symbolic.run(plan, inputs), {}
     wanted = {name: i for name, i in plan.graph.names if name in names}
     result = unroll(plan, inputs, tuple(wanted.values()))
-    return result.output, result.states, {name: result.kept[i] for name, i in wanted.items()}
+    sizes = (plan.graph.nodes[i].size for i in wanted.values())
+    kept = (over_time(result.kept[i], n, result.output) for i, n in zip(wanted.values(), sizes, strict=True))
+    return result.output, result.states, dict(zip(wanted, kept, strict=True))

@@ -75,7 +75,7 @@ class LanguageOptions:
     validation_fraction: float = 0.1
     cell: str = "lstm"
     cell_options: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
-    hidden_size: int = 256
+    hidden_size: int = 384
     num_layers: int = 1
     embedding_size: int = 64
     dropout: float = 0.0
