@@ -292,3 +292,12 @@ def test_an_atomic_write_that_fails_leaves_the_old_content(tmp_path: Path, monke
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_damaged_line_among_the_metrics_is_reported_and_nothing_is_cut(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run")
+    path = run.path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\nxx\n{"step": 2}\n')
+    with pytest.raises(RunError, match="damaged at byte 12"):
+        run.cut_metrics(5)
+    assert path.read_bytes().endswith(b'{"step": 2}\n')

@@ -269,6 +269,11 @@ class RunDirectory:
             except ValueError:
                 record = None
             if not isinstance(record, dict):
+                if line.endswith(b"\n"):  # only the last line may be cut short by a kill
+                    raise RunError(
+                        f"{path} is damaged at byte {end - len(line)}: a line is no JSON object. "
+                        "Remove that line; the rest stays."
+                    )
                 break
             records.append((cast("dict[str, Any]", record), end))
         return records

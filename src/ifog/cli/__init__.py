@@ -10,6 +10,12 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line of this process."""
+    import io
+    import sys
+
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a character shows another, and nothing stops
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     from ifog.cli.application import app
 
     app(prog_name="ifog")

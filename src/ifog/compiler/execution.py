@@ -40,6 +40,7 @@ class Inputs:
         masks: One for each of the graph's random masks, `(T or 1, B, n)`.
         valid: Which steps are within their sequence, `(T, B, 1)`; None: all.
         reset: Before which steps the state goes back to its start, `(T, B, 1)`; None: never.
+        start: What a reset goes back to, each `(B, n)`; None: `states`.
     """
 
     x: Tensor
@@ -48,6 +49,7 @@ class Inputs:
     masks: tuple[Tensor, ...] = ()
     valid: Tensor | None = None
     reset: Tensor | None = None
+    start: tuple[Tensor, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool =
     past: list[tuple[Tensor, ...]] = []
     for t in range(steps):
         if inputs.reset is not None:
-            states = tuple(torch.where(inputs.reset[t], s0, s) for s0, s in zip(inputs.states, states, strict=True))
+            start = inputs.start or inputs.states
+            states = tuple(torch.where(inputs.reset[t], s0, s) for s0, s in zip(start, states, strict=True))
         values = constants | {i: s[t] for i, s in slices.items()}
         values.update((s.node, v) for s, v in zip(graph.states, states, strict=True))
         _run(graph.nodes, plan.step, values, weights, {})
@@ -123,7 +126,8 @@ def backpropagate(
         d_states: Cotangents of the last states, each `(B, n)`.
 
     Returns:
-        The gradients of the input (None for token ids), of the first states, and of the parameters by name.
+        The gradients of the input (None for token ids), of the first states (and of `start` after them, where it is
+        given), and of the parameters by name.
     """
     graph, nodes = gradients.plan.graph, gradients.nodes
     collected, joins, d_first = _loop_back(gradients, inputs, forward, d_output, d_states)
@@ -164,7 +168,7 @@ def _loop_back(
     wanted = {*outside, *(w.operand for w in products), *(d for w in products for d in w.cotangents)}
     collected: dict[int, list[Tensor]] = {i: [] for i in wanted.difference(*bundles)}
     carried = tuple(d_states)
-    d_first = tuple(torch.zeros_like(s) for s in inputs.states)
+    d_start = tuple(torch.zeros_like(s) for s in inputs.states)
     for t in reversed(range(steps)):
         values = constants | {i: s[t] for i, s in slices.items()}
         for k, state in enumerate(graph.states):
@@ -189,7 +193,7 @@ def _loop_back(
             leaving = tuple(torch.where(inputs.valid[t], new, old) for new, old in zip(leaving, carried, strict=True))
         if inputs.reset is not None:
             back = tuple(torch.where(inputs.reset[t], d, 0.0) for d in leaving)
-            d_first = tuple(total + d for total, d in zip(d_first, back, strict=True))
+            d_start = tuple(total + d for total, d in zip(d_start, back, strict=True))
             leaving = tuple(torch.where(inputs.reset[t], 0.0, d) for d in leaving)
         carried = leaving
         for i, sequence in collected.items():
@@ -197,7 +201,9 @@ def _loop_back(
     stacked: Values = {i: over_time(v[::-1], nodes[i].size, d_output) for i, v in collected.items()}
     for members, rows in bundles.items():
         stacked.update(zip(members, torch.split(rows, [nodes[d].size for d in members], -1), strict=True))
-    return stacked, bundles, tuple(total + d for total, d in zip(d_first, carried, strict=True))
+    if inputs.start is not None:
+        return stacked, bundles, (*carried, *d_start)
+    return stacked, bundles, tuple(total + d for total, d in zip(d_start, carried, strict=True))
 
 
 def _bundles(gradients: Gradients, like: Tensor) -> Joins:
@@ -215,7 +221,7 @@ def _previous_states(inputs: Inputs, forward: Unrolled) -> list[tuple[Tensor, ..
     if inputs.reset is None:
         return before
     return [
-        tuple(torch.where(r, first, s) for first, s in zip(inputs.states, states, strict=True))
+        tuple(torch.where(r, first, s) for first, s in zip(inputs.start or inputs.states, states, strict=True))
         for r, states in zip(inputs.reset, before, strict=True)
     ]
 

@@ -90,7 +90,12 @@ def affine(
                 f"{locations.here()}: affine({name!r}) has two operands called {label}; "
                 "give one another name by keyword"
             )
-        terms[label] = symbol(operand)
+        if not isinstance(operand, Symbol):  # pyright: ignore[reportUnnecessaryIsInstance]: what a user wrote
+            raise CellError(
+                f"{locations.here()}: affine({name!r}) has no option {label}, and {operand!r} is nothing to "
+                "multiply by a matrix; its options are bias, size and init"
+            )
+        terms[label] = operand
     if not terms:
         raise CellError(
             f"{locations.here()}: affine({name!r}) has no operand; for a parameter alone use weight({name!r})"

@@ -7,6 +7,7 @@ given sizes. Never touches tensors; knows nothing of layers.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -85,11 +86,29 @@ class Cell:
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """The cell inside another cell: records its equations there, with parameters named as in a cell of its own."""
+        if self.rewrites:
+            raise CellError(
+                f"{locations.here()}: {self.name} is a transformed cell, and its transforms act on whole graphs; "
+                "call the plain cell here and transform the outer one"
+            )
         labels = (self.signature[0], *self.states)
         relabelled = [
             replace(a, label=label) if isinstance(a, Symbol) else a for label, a in zip(labels, args, strict=False)
         ]
         return self.function(*relabelled, *args[len(labels) :], **options)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Cell:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A cell is pickled by the place where it was written, as functions are."""
+        module, name = self.function.__module__, self.function.__qualname__
+        if self.rewrites or "<" in name:
+            raise CellError(
+                f"cell {self.name} ({self.where}) is made while a program runs, so a pickle can't name it; "
+                "save the layer's state_dict() and build the layer again, or write the cell at the top of a module"
+            )
+        return _written, (module, name)
 
     def rewritten(self, name: str, rewrite: Callable[[Graph], Graph]) -> Cell:
         """The same cell with one more transform of its graph."""
@@ -174,6 +193,10 @@ class Cell:
                     f'make them equal, or declare @cell(sizes={{"{state}": ...}})'
                 )
         return values[0], following
+
+
+def _written(module: str, name: str) -> Cell:
+    return functools.reduce(getattr, name.split("."), importlib.import_module(module))  # type: ignore[return-value]
 
 
 def _call_and_watch(

@@ -48,6 +48,8 @@ class Sampling:
     seed: int | None = None
 
     def __post_init__(self) -> None:
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise ConfigError(f"sampling: seed is {self.seed}, but it must be a whole number from 0 to 2**63 - 1.")
         if not (0.0 < self.temperature < math.inf):
             raise ConfigError(
                 f"sampling: the temperature is {self.temperature}, but the scores are divided by it: give a number "

@@ -73,6 +73,8 @@ class _Reader:
         (_, _, h), (_, c_before, c) = self.graph.states
         projection = None
         if self.nodes[h].op == "product" and len(self.nodes[h].args) == 1 and not matrices(self.nodes[h])[0][1]:
+            if self.graph.state_sizes[0] >= self.width:  # PyTorch takes a projection to be narrower than the cell
+                return None
             projection, h = matrices(self.nodes[h])[0][0], self.nodes[h].args[0]
         o = self.of_pair(h, "mul", "sigmoid", lambda i: self.argument(i, "tanh") == c)
         terms = self.terms(c)

@@ -6,10 +6,12 @@ reason can be printed, or an error where a backend that was named can't do it. N
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
+import torch
 from torch import Tensor
 
 from ifog.compiler.execution import Inputs, over_time, unroll
@@ -92,6 +94,9 @@ def run(
     recurrence = aten.recognise(plan.graph)
     if choice.backend == "aten" and recurrence is not None and not empty:
         return *aten.run(recurrence, inputs.x, inputs.states, inputs.parameters), {}
+    if torch.is_autocast_enabled(inputs.x.device.type):  # these run in the weights' precision from end to end
+        with torch.autocast(inputs.x.device.type, enabled=False):
+            return run(plan, _in_one_type(inputs), choice, names)
     if choice.backend != "reference":
         return *symbolic.run(plan, inputs), {}
     wanted = {name: i for name, i in plan.graph.names if name in names}
@@ -99,3 +104,12 @@ def run(
     sizes = (plan.graph.nodes[i].size for i in wanted.values())
     kept = (over_time(result.kept[i], n, result.output) for i, n in zip(wanted.values(), sizes, strict=True))
     return result.output, result.states, dict(zip(wanted, kept, strict=True))
+
+
+def _in_one_type(inputs: Inputs) -> Inputs:
+    """Input, states and masks in the type of the weights."""
+    dtype = next((w.dtype for w in inputs.parameters.values()), inputs.states[0].dtype)
+    x = inputs.x.to(dtype) if inputs.x.is_floating_point() else inputs.x
+    states, masks = (tuple(v.to(dtype) for v in values) for values in (inputs.states, inputs.masks))
+    start = None if inputs.start is None else tuple(v.to(dtype) for v in inputs.start)
+    return dataclasses.replace(inputs, x=x, states=states, masks=masks, start=start)

@@ -8,6 +8,7 @@ anything.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -20,62 +21,66 @@ from ifog.compiler.planning import Plan
 __all__ = ["run"]
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """What the flat list of an autograd function's tensors means, and what is not differentiated."""
+
+    plan: Plan
+    names: tuple[str, ...]
+    restarts: bool
+    valid: Tensor | None
+    reset: Tensor | None
+
+    def flat(self, inputs: Inputs) -> tuple[Tensor, ...]:
+        """Every tensor that may have a gradient, then the masks."""
+        return (inputs.x, *inputs.states, *(inputs.start or ()), *inputs.parameters.values(), *inputs.masks)
+
+    def inputs(self, tensors: Sequence[Tensor]) -> Inputs:
+        """What `flat` was given."""
+        count = len(self.plan.graph.states)
+        x, *rest = tensors
+        states, rest = rest[:count], rest[count:]
+        start, rest = (tuple(rest[:count]), rest[count:]) if self.restarts else (None, rest)
+        parameters = dict(zip(self.names, rest, strict=False))
+        masks = tuple(rest[len(self.names) :])
+        return Inputs(x, tuple(states), parameters, masks, self.valid, self.reset, start)
+
+
 def run(plan: Plan, inputs: Inputs) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The output `(T, B, P)` and the last states of a sequence."""
     if not torch.is_grad_enabled():
         result = unroll(plan, inputs)
         return result.output, result.states
-    names = tuple(inputs.parameters)
-    tensors = (inputs.x, *inputs.states, *inputs.parameters.values(), *inputs.masks)
-    output, *states = cast("tuple[Tensor, ...]", _Sequence.apply(plan, names, (inputs.valid, inputs.reset), *tensors))
+    layout = _Layout(plan, tuple(inputs.parameters), inputs.start is not None, inputs.valid, inputs.reset)
+    output, *states = cast("tuple[Tensor, ...]", _Sequence.apply(layout, *layout.flat(inputs)))
     return output, tuple(states)
-
-
-def _inputs(
-    plan: Plan, names: Sequence[str], when: tuple[Tensor | None, Tensor | None], tensors: Sequence[Tensor]
-) -> Inputs:
-    x, rest = tensors[0], tensors[1:]
-    count = len(plan.graph.states)
-    states, parameters, masks = rest[:count], rest[count : count + len(names)], rest[count + len(names) :]
-    return Inputs(x, tuple(states), dict(zip(names, parameters, strict=True)), tuple(masks), *when)
 
 
 class _Sequence(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, plan: Plan, names: Sequence[str], when: tuple[Tensor | None, Tensor | None], *tensors: Tensor
-    ) -> Any:
-        inputs = _inputs(plan, names, when, tensors)
-        ctx.gradients = differentiate(plan, inputs.x.requires_grad)
-        ctx.result = unroll(plan, inputs, ctx.gradients.saved, history=True)
-        ctx.names, ctx.when = names, when
+    def forward(ctx: Any, layout: _Layout, *tensors: Tensor) -> Any:
+        inputs = layout.inputs(tensors)
+        ctx.layout = layout
+        ctx.gradients = differentiate(layout.plan, inputs.x.requires_grad)
+        ctx.result = unroll(layout.plan, inputs, ctx.gradients.saved, history=True)
         ctx.save_for_backward(*tensors)  # autograd notices a weight that was changed in place before backward
         return ctx.result.output, *(s.clone() for s in ctx.result.states)
 
     @staticmethod
     def backward(ctx: Any, *d: Tensor) -> Any:
-        d_output, *d_states = d
-        plan, tensors = ctx.gradients.plan, ctx.saved_tensors
+        layout, tensors = ctx.layout, ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: someone will differentiate these gradients
-            return None, None, None, *_differentiable(plan, ctx.names, ctx.when, tensors, d)
-        inputs = _inputs(plan, ctx.names, ctx.when, tensors)
+            return None, *_differentiable(layout, tensors, d)
+        inputs = layout.inputs(tensors)
+        d_output, *d_states = d
         d_x, d_first, d_parameters = backpropagate(ctx.gradients, inputs, ctx.result, d_output, d_states)
-        of_parameters = (d_parameters.get(n) for n in ctx.names)
-        return None, None, None, d_x, *d_first, *of_parameters, *(None for _ in inputs.masks)
+        return None, d_x, *d_first, *(d_parameters[n] for n in layout.names), *(None for _ in inputs.masks)
 
 
-def _differentiable(
-    plan: Plan,
-    names: Sequence[str],
-    when: tuple[Tensor | None, Tensor | None],
-    tensors: Sequence[Tensor],
-    d: Sequence[Tensor],
-) -> list[Tensor | None]:
-    result = unroll(plan, _inputs(plan, names, when, tensors))
+def _differentiable(layout: _Layout, tensors: Sequence[Tensor], d: Sequence[Tensor]) -> list[Tensor | None]:
+    result = unroll(layout.plan, layout.inputs(tensors))
     wanted = [t for t in tensors if t.requires_grad]
-    found = iter(
-        torch.autograd.grad(
-            (result.output, *result.states), wanted, d, create_graph=True, allow_unused=True, materialize_grads=True
-        )
-    )
+    outputs = (result.output, *result.states)
+    gradients = torch.autograd.grad(outputs, wanted, d, create_graph=True, allow_unused=True, materialize_grads=True)
+    found = iter(gradients)
     return [next(found) if t.requires_grad else None for t in tensors]

@@ -117,7 +117,7 @@ class _DropIn(Stack):
     @property
     def all_weights(self) -> list[list[Tensor]]:
         """The parameters of each layer and direction, as in `torch.nn`."""
-        return [[self.get_parameter(name) for name in names] for names in self.all_weight_names]
+        return [[getattr(self, name) for name in names] for names in self.all_weight_names]
 
     def flatten_parameters(self) -> None:
         """Does nothing; there so that code written for `torch.nn` runs."""
@@ -181,24 +181,24 @@ class _DropIn(Stack):
         output, *last = aten.ENTRIES[self.recurrence.kind](*arguments)
         return output, list(zip(*(s.unbind(0) for s in last), strict=True))
 
-    def forward(
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]: torch.nn's names
         self,
-        x: Any,
-        state: Any = None,
+        input: Any,
+        hx: Any = None,
         *,
         lengths: Tensor | None = None,
         reset: Tensor | None = None,
         return_gates: bool = False,
     ) -> Any:
         """As `torch.nn`: takes a tensor or a `PackedSequence`; beyond it, keywords as in `Recurrent`."""
-        if isinstance(x, PackedSequence):
+        if isinstance(input, PackedSequence):
             if lengths is not None or reset is not None or return_gates:
                 raise ConfigError(
                     f"{type(self).__name__}: a PackedSequence has its lengths inside; "
                     "for reset= or return_gates= give a padded tensor and lengths="
                 )
-            return self._forward_packed(x, state)
-        return super().forward(x, state, lengths=lengths, reset=reset, return_gates=return_gates)
+            return self._forward_packed(input, hx)
+        return super().forward(input, hx, lengths=lengths, reset=reset, return_gates=return_gates)
 
     def _forward_packed(self, packed: PackedSequence, state: Any) -> tuple[PackedSequence, Any]:
         data, sizes, order, inverse = packed

@@ -5,6 +5,7 @@ Owns `Recurrent`: parameters by the names that the cell's equations give them, i
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -75,6 +76,16 @@ class Recurrent(Stack):
         **options: Any,
     ) -> None:
         self.cell = cells.get(cell) if isinstance(cell, str) else cell
+        if not isinstance(self.cell, Cell):  # pyright: ignore[reportUnnecessaryIsInstance]: what a user wrote
+            raise ConfigError(
+                f"Recurrent: {cell!r} is no cell; decorate the function with @ifog.cell, "
+                "or give a name of the catalogue"
+            )
+        if clash := set(self.cell.options) & set(inspect.signature(Recurrent).parameters):
+            raise ConfigError(
+                f"Recurrent: option {', '.join(sorted(clash))} of cell {self.cell.name} has the name of an argument of "
+                "Recurrent, which would take its value; rename the option"
+            )
         if (input_size is None) == (vocabulary is None):
             raise ConfigError(
                 "Recurrent needs either input_size= (features of the input) or vocabulary= (number of tokens), not both"
@@ -133,7 +144,8 @@ class Recurrent(Stack):
     def cell_parameters(self, layer: int, direction: int) -> Mapping[str, Tensor]:
         """The parameters of one layer and direction, by the names in the cell's equations."""
         suffix = self.suffix(layer, direction)
-        return {p.name: self.get_parameter(p.name + suffix) for p in self.plans[layer].graph.parameters}
+        # by attribute, not by get_parameter: weight_norm and functional_call put plain tensors there
+        return {p.name: getattr(self, p.name + suffix) for p in self.plans[layer].graph.parameters}
 
     def first_states(self, batch: int, like: Tensor) -> States:
         """Zeros, or the learned rows, for each layer and direction."""
@@ -143,7 +155,7 @@ class Recurrent(Stack):
                 suffix = self.suffix(layer, direction)
                 found.append(
                     tuple(
-                        self.get_parameter(f"initial_{name}{suffix}").expand(batch, n)
+                        getattr(self, f"initial_{name}{suffix}").expand(batch, n)
                         if self.learned
                         else like.new_zeros(batch, n)
                         for name, n in zip(self.cell.states, p.graph.state_sizes, strict=True)
@@ -153,7 +165,7 @@ class Recurrent(Stack):
 
     def initial_state(self, batch: int = 1) -> Any:
         """The state that a sequence starts from, each `(layers * directions, batch, n)`."""
-        return self.pack(self.first_states(batch, next(self.parameters())), batched=True)
+        return self.pack(self.first_states(batch, self.like(torch.empty(0))), batched=True)
 
     def extra_repr(self) -> str:
         """Cell and sizes."""

@@ -58,7 +58,7 @@ class Stack(nn.Module):
         self.backend, self.vocabulary = backend, vocabulary
         graph = plans[0].graph
         self.state_names = tuple(s.name for s in graph.states)
-        self.state = state_type(graph.name, self.state_names)
+        self.cell_name = graph.name
 
     @property
     def directions(self) -> int:
@@ -145,7 +145,7 @@ class Stack(nn.Module):
                 for s in states
             ]
             packed.append(torch.stack(rows) if batched else torch.stack(rows).squeeze(1))
-        return self.state(*packed)
+        return state_type(self.cell_name, self.state_names)(*packed)
 
     def unpack(self, state: Any, batch: int, batched: bool) -> States:
         """Each layer's and direction's own states out of what `pack` made, checked."""
@@ -176,8 +176,10 @@ class Stack(nn.Module):
         """Runs `x` `(T, B, D)` or ids `(T, B)`, time first, through all layers and directions."""
         steps, batch = x.shape[:2]
         span = extent(steps, batch, x.device, lengths, reset)
-        like = x if x.is_floating_point() else next(iter(self.cell_parameters(0, 0).values()))
-        states = self.first_states(batch, like) if states is None else states
+        if span.valid is not None and x.is_floating_point():
+            x = torch.where(span.valid, x, 0.0)  # what pads a sequence may be anything, and has no gradient
+        start = self.first_states(batch, x if x.is_floating_point() else self.like(x))
+        states = start if states is None else states
         last: States = []
         found: dict[str, Tensor] = {}
         for layer in range(len(self.plans)):
@@ -185,8 +187,8 @@ class Stack(nn.Module):
                 x = F.dropout(x, self.dropout, self.training)
             outputs: list[Tensor] = []
             for direction in range(self.directions):
-                first = states[layer * self.directions + direction]
-                output, final, named = self._run(layer, direction, x, first, span, gates)
+                k = layer * self.directions + direction
+                output, final, named = self._run(layer, direction, x, states[k], start[k], span, gates)
                 outputs.append(output)
                 last.append(final)
                 found |= {name + self.suffix(layer, direction): value for name, value in named.items()}
@@ -194,7 +196,14 @@ class Stack(nn.Module):
         return x, last, found
 
     def _run(
-        self, layer: int, direction: int, x: Tensor, states: tuple[Tensor, ...], span: Extent, gates: bool
+        self,
+        layer: int,
+        direction: int,
+        x: Tensor,
+        states: tuple[Tensor, ...],
+        start: tuple[Tensor, ...],
+        span: Extent,
+        gates: bool,
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         plan = self.plans[layer]
         steps, batch = x.shape[:2]
@@ -204,13 +213,16 @@ class Stack(nn.Module):
             order, span = reversal(steps, span, x.device)
             x = _reorder(x, order)
         masks = draw(plan.graph, steps, batch, states[0], self.training)
-        inputs = Inputs(x, states, parameters, masks, span.valid, span.reset)
+        restart = None if span.reset is None else start
+        inputs = Inputs(x, states, parameters, masks, span.valid, span.reset, restart)
         choice = self.choice(layer, masked=span.valid is not None or span.reset is not None, gates=gates)
         names = tuple(name for name, _ in plan.graph.names) if gates else ()
         output, final, named = backends.run(plan, inputs, choice, names)
         if order is not None:
             output = _reorder(output, order)
             named = {name: _reorder(value, order) for name, value in named.items()}
+        if span.valid is not None:
+            named = {name: torch.where(span.valid, value, 0.0) for name, value in named.items()}
         return output, final, named
 
     def _dropped(self, plan: Plan, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -219,6 +231,10 @@ class Stack(nn.Module):
             return parameters
         rates = {p.name: p.dropout for p in plan.graph.parameters}
         return {name: F.dropout(w, rates[name]) if rates.get(name) else w for name, w in parameters.items()}
+
+    def like(self, x: Tensor) -> Tensor:
+        """A tensor of the weights' type and device; `x` itself where the cell has no weights."""
+        return next((w for w in self.cell_parameters(0, 0).values()), x)
 
     # layout
 
@@ -256,7 +272,7 @@ class Stack(nn.Module):
                 f"{name}: input has {x.shape[-1]} features in its last axis, input_size is {size}; "
                 "make one equal the other"
             )
-        dtype = next(self.parameters()).dtype
+        dtype = self.like(x).dtype
         if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
             raise ShapeError(
                 f"{name}: input is {x.dtype}, the weights are {dtype}; "
@@ -267,7 +283,8 @@ class Stack(nn.Module):
         """One time step, for streaming: `x` `(B, D)` or ids `(B,)`, gives the output `(B, P)` and the next state."""
         if self.bidirectional:
             raise ConfigError("step() reads one step at a time; a bidirectional layer needs the whole sequence first")
-        axis = 1 if self.batch_first else 0
+        batched = x.dim() == (1 if self.vocabulary is not None else 2)
+        axis = 1 if self.batch_first and batched else 0
         output, state = self(x.unsqueeze(axis), state)
         return output.squeeze(axis), state
 

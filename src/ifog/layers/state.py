@@ -25,7 +25,18 @@ def state_type(cell: str, names: tuple[str, ...]) -> type[Any]:
         names: The states' names in order.
     """
     stem = "".join(part for part in cell.replace("_", "(").title() if part.isalnum())
-    return namedtuple(f"{stem}State", names)  # type: ignore[misc]
+    made: Any = namedtuple(f"{stem}State", names)  # type: ignore[misc]
+
+    # no module holds this type by name, so a pickle remembers how to make it again
+    def reduce(self: tuple[Tensor, ...]) -> tuple[Any, ...]:
+        return _rebuilt, (cell, names, tuple(self))
+
+    made.__reduce__ = reduce
+    return made
+
+
+def _rebuilt(cell: str, names: tuple[str, ...], values: tuple[Tensor, ...]) -> Any:
+    return state_type(cell, names)(*values)
 
 
 def detach_state(state: S) -> S:

@@ -62,7 +62,18 @@ def _best(run: RunDirectory, curve: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _row(run: RunDirectory, curve: list[dict[str, Any]]) -> dict[str, str]:
-    model, best = run.config["model"], _best(run, curve)
+    try:
+        return _figures(run, run.config["model"], _best(run, curve), curve)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{run.path}: its config.json, result.json or metrics.jsonl lacks what a comparison needs ({error!r}); "
+            "leave this run out, or train it anew."
+        ) from error
+
+
+def _figures(
+    run: RunDirectory, model: dict[str, Any], best: dict[str, Any], curve: list[dict[str, Any]]
+) -> dict[str, str]:
     return {
         "run": str(run.path),
         "cell": model["cell"],
