@@ -159,3 +159,31 @@ def test_slips_in_cells_are_named() -> None:
         ifog.Recurrent(clashing, 4, 4, dropout=0.7)
     with pytest.raises(ConfigError, match="decorate"):
         ifog.Recurrent(lambda x, h: h, 4, 4)  # type: ignore[arg-type]
+
+
+def test_small_integers_are_ids_too() -> None:
+    layer, ids = ifog.Recurrent("gru_cho", None, 5, vocabulary=9), torch.randint(0, 9, (4, 2))
+    assert torch.equal(layer(ids.to(torch.uint8))[0], layer(ids)[0])
+
+
+def test_a_state_of_another_type_is_refused() -> None:
+    layer, x = ifog.LSTM(4, 5), torch.randn(3, 2, 4)
+    with pytest.raises(ifog.IfogError, match="state h.*float64"):
+        layer(x, tuple(s.double() for s in layer(x)[1]))
+
+
+def test_python_s_other_operators_say_what_to_use() -> None:
+    @cell
+    def squared(x, h):
+        return tanh(affine("", x, h)) ** 2
+
+    assert ifog.Recurrent(squared, 4, 4)(torch.randn(2, 3, 4))[0].min() >= 0
+
+    wrong: list[tuple[Any, str]] = [
+        (lambda x, h: h**3, "only the square"),
+        (lambda x, h: h @ x, "no matrix product"),
+        (lambda x, h: h[0:2], "part"),
+    ]
+    for step, message in wrong:
+        with pytest.raises(CellError, match=message):
+            ifog.Recurrent(cell(step), 4, 4)

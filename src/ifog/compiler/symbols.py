@@ -95,6 +95,22 @@ class Symbol:
     def __neg__(self) -> Symbol:
         return apply("neg", self)
 
+    def __pow__(self, power: object) -> Symbol:
+        if power == 2:
+            return apply("square", self)
+        raise CellError(
+            f"{locations.here()}: of powers only the square is an operation; use exp(p * log(v)) for others"
+        )
+
+    def __matmul__(self, other: object) -> Symbol:
+        raise CellError(
+            f"{locations.here()}: two values of a step have no matrix product; use affine(), or product(W, v) with "
+            "W = matrix(name, rows, columns)"
+        )
+
+    def __getitem__(self, columns: object) -> Symbol:
+        raise CellError(f"{locations.here()}: columns are taken with part(v, start, stop), not with brackets")
+
     def __bool__(self) -> bool:
         raise CellError(
             f"{locations.here()}: a symbol has no truth value while a cell is traced; "

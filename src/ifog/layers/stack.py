@@ -113,6 +113,8 @@ class Stack(nn.Module):
         """
         x, batched = self.time_first(x)
         self.check_input(x)
+        if self.vocabulary is not None:
+            x = x.long()
         states = None if state is None else self.unpack(state, x.shape[1], batched)
         if reset is not None and self.batch_first and batched:
             reset = reset.transpose(0, 1)
@@ -162,6 +164,9 @@ class Stack(nn.Module):
                     f"state {name}: expected shape {wanted}, (layers * directions, batch, size), "
                     f"got {tuple(part.shape)}"
                 )
+            dtype = self.like(part).dtype
+            if part.dtype != dtype and not torch.is_autocast_enabled(part.device.type):
+                raise ShapeError(f"state {name}: it is {part.dtype}, the weights are {dtype}; convert it: .to({dtype})")
         rows = [part if batched else part.unsqueeze(1) for part in parts]
         return [
             tuple(r[i, :, :n] for r, n in zip(rows, self.plans[i // self.directions].graph.state_sizes, strict=True))
