@@ -15,41 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ifog.compiler.evaluation import Inputs, Joins, Values, joined, leaves, literals, run_operations, run_stages, stack
 from ifog.compiler.gradients import Backward, Gradients
-from ifog.compiler.graph import Level, Node, matrices
-from ifog.compiler.operations import OPERATIONS
-from ifog.compiler.planning import Plan, Stage
+from ifog.compiler.graph import Level
+from ifog.compiler.planning import Plan
 
 __all__ = ["Inputs", "Unrolled", "backpropagate", "over_time", "unroll"]
-
-Values = dict[int, Tensor]
-Joins = dict[tuple[int, ...], Tensor]  # values side by side, kept where more than one product reads them
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a sequence is computed from.
-
-    Attributes:
-        x: The input `(T, B, D)`, or token ids `(T, B)` that pick columns of the input matrices, which alone read them.
-        states: The states before the first step, each `(B, n)`.
-        parameters: By name.
-        masks: One for each of the graph's random masks, `(T or 1, B, n)`.
-        valid: Which steps are within their sequence, `(T, B, 1)`; None: all.
-        reset: Before which steps the state goes back to its start, `(T, B, 1)`; None: never.
-        start: What a reset goes back to, each `(B, n)`; None: `states`.
-    """
-
-    x: Tensor
-    states: tuple[Tensor, ...]
-    parameters: Mapping[str, Tensor]
-    masks: tuple[Tensor, ...] = ()
-    valid: Tensor | None = None
-    reset: Tensor | None = None
-    start: tuple[Tensor, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,11 +53,13 @@ def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool =
         keep: Numbers of the plan's nodes whose values at every step are wanted.
         history: Whether the states after every step are wanted.
     """
-    graph, levels = plan.graph, plan.graph.levels
-    fixed = _fixed(plan, inputs)
+    graph, levels = plan.graph, plan.levels
+    fixed = leaves(plan, inputs)
+    for stages in (plan.constant, plan.input):
+        run_stages(graph.nodes, stages, fixed, stack(graph.nodes, stages, inputs.parameters))
     steps, batch = inputs.x.shape[:2]
     in_loop = [i for i in keep if levels[i] == Level.STEP]
-    weights = _stack(graph.nodes, plan.step, inputs.parameters)
+    weights = stack(graph.nodes, plan.step, inputs.parameters)
     constants = {i: v for i, v in fixed.items() if levels[i] == Level.CONSTANT}
     slices = {i: fixed[i].unbind(0) for i in plan.sequences}
     states = inputs.states
@@ -97,7 +72,7 @@ def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool =
             states = tuple(torch.where(inputs.reset[t], s0, s) for s0, s in zip(start, states, strict=True))
         values = constants | {i: s[t] for i, s in slices.items()}
         values.update((s.node, v) for s, v in zip(graph.states, states, strict=True))
-        _run(graph.nodes, plan.step, values, weights, {})
+        run_stages(graph.nodes, plan.step, values, weights)
         following = tuple(_rows(values[s.next], v) for s, v in zip(graph.states, states, strict=True))
         output = _rows(values[graph.output], values[graph.states[0].node])
         if inputs.valid is not None:
@@ -134,9 +109,9 @@ def backpropagate(
     d_parameters: dict[str, Tensor] = {}
     _weight_gradients(gradients.step, collected, joins, d_parameters, inputs.parameters)
 
-    values = _literals(nodes, inputs.states[0]) | forward.fixed | collected
+    values = literals(nodes, inputs.states[0]) | forward.fixed | collected
     for section in (gradients.input, gradients.constant):
-        _run(nodes, section.stages, values, _stack(nodes, section.stages, inputs.parameters), joins)
+        run_stages(nodes, section.stages, values, stack(nodes, section.stages, inputs.parameters), joins)
         _weight_gradients(section, values, joins, d_parameters, inputs.parameters)
     for i, d in gradients.constant.results:
         name = str(nodes[i].attributes[0])
@@ -154,10 +129,10 @@ def _loop_back(
 ) -> tuple[Values, Joins, tuple[Tensor, ...]]:
     """The backward loop: what it collects at every step, alone and joined, and the cotangents of the first states."""
     plan, nodes = gradients.plan, gradients.nodes
-    graph, levels, steps = plan.graph, plan.graph.levels, len(inputs.x)
-    weights = _stack(nodes, gradients.step.stages, inputs.parameters)
+    graph, levels, steps = plan.graph, plan.levels, len(inputs.x)
+    weights = stack(nodes, gradients.step.stages, inputs.parameters)
     constants = {i: v for i, v in forward.fixed.items() if levels[i] == Level.CONSTANT}
-    constants |= _literals(nodes, inputs.states[0])
+    constants |= literals(nodes, inputs.states[0])
     slices = {i: v.unbind(0) for i, v in forward.fixed.items() if levels[i] == Level.INPUT}
     slices |= forward.kept
     previous = _previous_states(inputs, forward)
@@ -180,11 +155,11 @@ def _loop_back(
             d_out = torch.where(inputs.valid[t], d_out, 0.0)
         values[gradients.seed] = d_out
         values.update(zip(gradients.carried, arriving, strict=True))
-        _operations(nodes, gradients.recomputed, values)
+        run_operations(nodes, gradients.recomputed, values)
         joins: Joins = {}
-        _run(nodes, gradients.step.stages, values, weights, joins)
+        run_stages(nodes, gradients.step.stages, values, weights, joins)
         for members, rows in bundles.items():
-            rows[t] = _joined(members, values, joins)
+            rows[t] = joined(members, values, joins)
         leaving = tuple(
             _rows(values[of_state[s.node]], v) if s.node in of_state else torch.zeros_like(v)
             for s, v in zip(graph.states, inputs.states, strict=True)
@@ -226,79 +201,21 @@ def _previous_states(inputs: Inputs, forward: Unrolled) -> list[tuple[Tensor, ..
     ]
 
 
-def _fixed(plan: Plan, inputs: Inputs) -> Values:
-    """Everything outside the loop: leaves, values of the parameters alone, and values over all time at once."""
-    graph = plan.graph
-    values = _literals(graph.nodes, inputs.states[0])
-    masks = iter(inputs.masks)
-    for i, node in enumerate(graph.nodes):
-        if node.op == "parameter":
-            values[i] = inputs.parameters[str(node.attributes[0])]
-        elif node.op == "input":
-            values[i] = inputs.x
-        elif node.op == "mask":
-            mask = next(masks)
-            values[i] = mask.expand(len(inputs.x), *mask.shape[1:])  # one drawn per sequence serves every step
-    for stages in (plan.constant, plan.input):
-        _run(graph.nodes, stages, values, _stack(graph.nodes, stages, inputs.parameters), {})
-    return values
-
-
-def _literals(nodes: Sequence[Node], like: Tensor) -> Values:
-    return {i: like.new_full((1,), float(str(n.attributes[0]))) for i, n in enumerate(nodes) if n.op == "constant"}
-
-
-def _stack(nodes: Sequence[Node], stages: Sequence[Stage], parameters: Mapping[str, Tensor]) -> dict[int, Tensor]:
-    """One matrix for each group of products, by the group's first product: stacked once, used at every step."""
-    stacked: dict[int, Tensor] = {}
-    for stage in stages:
-        for group in stage.products:
-            rows: list[Tensor] = []
-            for p in group:
-                blocks = [parameters[name].t() if flag else parameters[name] for name, flag in matrices(nodes[p])]
-                rows.append(torch.cat(blocks, 1) if len(blocks) > 1 else blocks[0])
-            stacked[group[0]] = torch.cat(rows, 0) if len(rows) > 1 else rows[0]
-    return stacked
-
-
-def _run(
-    nodes: Sequence[Node], stages: Sequence[Stage], values: Values, weights: Mapping[int, Tensor], joins: Joins
-) -> None:
-    """Evaluates stages, adding to `values` and `joins`."""
-    for stage in stages:
-        for group in stage.products:
-            result = _product(_joined(nodes[group[0]].args, values, joins), weights[group[0]])
-            parts = torch.split(result, [nodes[p].size for p in group], -1)
-            values.update(zip(group, parts, strict=True))
-        _operations(nodes, stage.program, values)
-
-
-def _operations(nodes: Sequence[Node], program: Sequence[int], values: Values) -> None:
-    for i in program:
-        node = nodes[i]
-        values[i] = OPERATIONS[node.op].eager(*(values[a] for a in node.args), *node.attributes)
-
-
-def _product(operand: Tensor, matrix: Tensor) -> Tensor:
-    """`matrix operand` for every row; for token ids, the columns that they pick: no product with a one-hot vector."""
-    return F.linear(operand, matrix) if operand.is_floating_point() else F.embedding(operand, matrix.t())
-
-
 def _weight_gradients(
     program: Backward, values: Values, joins: Joins, found: dict[str, Tensor], parameters: Mapping[str, Tensor]
 ) -> None:
     """Adds each matrix's gradient to `found`: for each operand one product over time and batch."""
     for weight in program.weights:
         sizes = [parameters[name].shape[1 if flag else 0] for name, flag, _ in weight.terms]
-        joined = _joined(weight.cotangents, values, joins).reshape(-1, sum(sizes))
+        bundle = joined(weight.cotangents, values, joins).reshape(-1, sum(sizes))
         operand = values[weight.operand]
         if operand.is_floating_point():
-            product = joined.t() @ operand.reshape(-1, operand.shape[-1])
+            outer = bundle.t() @ operand.reshape(-1, operand.shape[-1])
         else:
             name, flag, _ = weight.terms[0]
-            columns = joined.new_zeros(parameters[name].shape[0 if flag else 1], joined.shape[1])
-            product = columns.index_add_(0, operand.reshape(-1), joined).t()
-        for (name, flag, _), rows in zip(weight.terms, torch.split(product, sizes), strict=True):
+            columns = bundle.new_zeros(parameters[name].shape[0 if flag else 1], bundle.shape[1])
+            outer = columns.index_add_(0, operand.reshape(-1), bundle).t()
+        for (name, flag, _), rows in zip(weight.terms, torch.split(outer, sizes), strict=True):
             gradient = rows.t() if flag else rows
             found[name] = found[name] + gradient if name in found else gradient
 
@@ -306,15 +223,6 @@ def _weight_gradients(
 def _rows(value: Tensor, like: Tensor) -> Tensor:
     """A value that depends on parameters alone has no batch axis until someone needs it."""
     return value.expand(like.shape[0], -1) if value.dim() < like.dim() else value
-
-
-def _joined(members: tuple[int, ...], values: Values, joins: Joins) -> Tensor:
-    """Values side by side, joined once."""
-    if len(members) == 1:
-        return values[members[0]]
-    if members not in joins:
-        joins[members] = torch.cat([values[i] for i in members], -1)
-    return joins[members]
 
 
 def over_time(steps: Sequence[Tensor], size: int, like: Tensor) -> Tensor:

@@ -51,6 +51,7 @@ class Gradients:
         nodes: The plan's nodes, followed by the cotangents' nodes.
         seed: The leaf that holds the cotangent of the output.
         carried: The leaves that hold the cotangents of the next states.
+        gates: The leaves that hold the cotangents of other values that were given out.
         step: Runs at each step, last to first; its results for states are carried to the step before.
         input: Runs over all time at once, after the loop.
         constant: Runs once; its results are the gradients of vector parameters.
@@ -62,6 +63,7 @@ class Gradients:
     nodes: tuple[Node, ...]
     seed: int
     carried: tuple[int, ...]
+    gates: tuple[int, ...]
     step: Backward
     input: Backward
     constant: Backward
@@ -75,46 +77,51 @@ class Gradients:
 
 
 @lru_cache(maxsize=256)
-def differentiate(plan: Plan, input_gradient: bool = True) -> Gradients:
+def differentiate(plan: Plan, input_gradient: bool = True, gates: tuple[int, ...] = ()) -> Gradients:
     """The backward programs of `plan`.
 
     Args:
         plan: From `planning.plan`.
         input_gradient: Whether the gradient of the input is wanted; token ids have none.
+        gates: Step values that are given out beside the output, and may have cotangents of their own.
     """
     graph = plan.graph
     builder = Builder.of(graph)
     with recording(builder, graph.hidden_size):
         seed = _leaf(builder, "output", graph.output_size)
         carried = [_leaf(builder, f"next {s.name}", n) for s, n in zip(graph.states, graph.state_sizes, strict=True)]
+        of_gates = [_leaf(builder, f"gate {i}", graph.nodes[i].size) for i in gates]
         known = dict(builder.known)
         cotangents: dict[int, list[Symbol]] = {graph.output: [seed]}
+        for i, leaf in zip(gates, of_gates, strict=True):
+            cotangents.setdefault(i, []).append(leaf)
         for state, leaf in zip(graph.states, carried, strict=True):
             cotangents.setdefault(state.next, []).append(leaf)
         step = _Reverse(plan, builder, Level.STEP, cotangents)
         of_states = {s.node for s in graph.states}
-        steps = step.finish(lambda i: i in of_states or graph.levels[i] < Level.STEP)
+        steps = step.finish(lambda i: i in of_states or plan.levels[i] < Level.STEP)
 
         builder.known = dict(known)
-        over_time = {i: [Symbol(d, builder.nodes[d].size)] for i, d in steps.results if graph.levels[i] == Level.INPUT}
+        over_time = {i: [Symbol(d, builder.nodes[d].size)] for i, d in steps.results if plan.levels[i] == Level.INPUT}
         inputs = _Reverse(plan, builder, Level.INPUT, over_time).finish(
-            lambda i: graph.levels[i] == Level.CONSTANT or (input_gradient and graph.nodes[i].op == "input")
+            lambda i: plan.levels[i] == Level.CONSTANT or (input_gradient and graph.nodes[i].op == "input")
         )
 
         builder.known = dict(known)
         start = len(builder.nodes)
         totals: dict[int, list[Symbol]] = {}
         for i, d in (*steps.results, *inputs.results):
-            if graph.levels[i] == Level.CONSTANT:
+            if plan.levels[i] == Level.CONSTANT:
                 totals.setdefault(i, []).append(apply("total", Symbol(d, builder.nodes[d].size)))
         once = _Reverse(plan, builder, Level.CONSTANT, totals, start)
         constants = once.finish(lambda i: graph.nodes[i].op == "parameter")
 
     needed = _forward_values(plan, builder, steps)
-    saved, recomputed = recomputable(graph, needed)
+    saved, recomputed = recomputable(plan, needed)
     return Gradients(
-        plan, tuple(builder.nodes), seed.id, tuple(c.id for c in carried), steps, inputs, constants, saved, recomputed
-    )
+        plan, tuple(builder.nodes), seed.id, tuple(c.id for c in carried), tuple(g.id for g in of_gates),
+        steps, inputs, constants, saved, recomputed,
+    )  # fmt: skip
 
 
 def _leaf(builder: Builder, name: str, size: int) -> Symbol:
@@ -134,7 +141,7 @@ class _Reverse:
         self.weights: dict[int, list[tuple[str, bool, int]]] = {}
         graph = plan.graph
         for i in reversed(range(len(graph.nodes))):
-            if graph.levels[i] == level and (graph.nodes[i].op in OPERATIONS or graph.nodes[i].op == "product"):
+            if plan.levels[i] == level and (graph.nodes[i].op in OPERATIONS or graph.nodes[i].op == "product"):
                 total = self.total(i)
                 if total is not None:
                     self.visit(i, graph.nodes[i], total)
@@ -183,9 +190,10 @@ class _Reverse:
 
 def _forward_values(plan: Plan, builder: Builder, steps: Backward) -> Iterable[int]:
     """The forward step values that the backward loop reads."""
-    levels = plan.graph.levels
+    levels = plan.levels
     read = {w.operand for w in steps.weights}
     for stage in steps.stages:
         for i in (*(p for group in stage.products for p in group), *stage.program):
             read.update(builder.nodes[i].args)
-    return {i for i in read if i < len(levels) and levels[i] == Level.STEP}
+    overwritten = set(plan.sequences_of_products) if plan.fused else set[int]()
+    return {i for i in read if i < len(levels) and (levels[i] == Level.STEP or i in overwritten)}

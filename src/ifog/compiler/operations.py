@@ -238,6 +238,10 @@ _ROWS = [
         "minimum", torch.minimum, lambda d, y, a, b: (d * _call("share", b, a), d * _call("share", a, b)),
         "min({}, {})", r"\min({}, {})",
     ),
+    Operation(
+        "select", 3, _broadcast, lambda a, b, c: torch.where(a != 0, b, c),
+        lambda d, y, a, b, c: (None, _call("select", a, d, 0.0), _call("select", a, 0.0, d)), *_forms("select", 3),
+    ),
     # rows: `groups` equal runs of columns, or `count` copies
     _counted(
         "row_sum", _groups, lambda a, groups: _cut(a, groups).sum(-1),

@@ -35,12 +35,19 @@ class Plan:
         constant: Stages of values that depend on parameters alone.
         input: Stages of values that depend on the input: evaluated over all time at once.
         step: Stages inside the loop; without products in them the recurrence is elementwise.
+        fused: Whether the elementwise rest of the input's side runs inside the loop.
     """
 
     graph: Graph
     constant: tuple[Stage, ...]
     input: tuple[Stage, ...]
     step: tuple[Stage, ...]
+    fused: bool = False
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """How often each value is computed."""
+        return _fused_levels(self.graph) if self.fused else self.graph.levels
 
     @cached_property
     def kind(self) -> Literal["matrix", "elementwise", "linear"]:
@@ -52,10 +59,15 @@ class Plan:
     @cached_property
     def sequences(self) -> tuple[int, ...]:
         """The values computed over all time that the loop reads, slice by slice."""
-        levels = self.graph.levels
+        levels = self.levels
         used = [a for stage in self.step for i in _members(stage) for a in self.graph.nodes[i].args]
         used += [self.graph.output, *(s.next for s in self.graph.states)]
         return tuple(sorted({a for a in used if levels[a] == Level.INPUT}))
+
+    @cached_property
+    def sequences_of_products(self) -> tuple[int, ...]:
+        """The products computed over all time that the loop reads."""
+        return tuple(i for i in self.sequences if self.graph.nodes[i].op == "product")
 
     @property
     def flops(self) -> int:
@@ -75,15 +87,32 @@ class Plan:
 
 
 @lru_cache(maxsize=256)
-def plan(graph: Graph) -> Plan:
-    """Sorts a graph's values into the three programs and their stages."""
+def plan(graph: Graph, fused: bool = False) -> Plan:
+    """Sorts a graph's values into the three programs and their stages.
+
+    Args:
+        graph: From a cell.
+        fused: Whether only the products of the input, and what they read, are computed over all time at once, and
+            the elementwise rest of the input's side inside the loop, where it costs no passes over memory.
+    """
     graph = _regroup_sums(graph)
     live = graph.live([graph.output, *(s.next for s in graph.states), *(i for _, i in graph.names)])
+    levels = _fused_levels(graph) if fused else graph.levels
 
     def program(level: Level) -> tuple[Stage, ...]:
-        return stages_of(graph.nodes, [i for i in sorted(live) if graph.levels[i] == level])
+        return stages_of(graph.nodes, [i for i in sorted(live) if levels[i] == level])
 
-    return Plan(graph, program(Level.CONSTANT), program(Level.INPUT), program(Level.STEP))
+    return Plan(graph, program(Level.CONSTANT), program(Level.INPUT), program(Level.STEP), fused)
+
+
+def _fused_levels(graph: Graph) -> tuple[Level, ...]:
+    """Levels with every value of the input's side moved into the loop unless a product of that side needs it."""
+    products = [i for i, n in enumerate(graph.nodes) if n.op == "product" and graph.levels[i] == Level.INPUT]
+    outside = graph.live(products)
+    return tuple(
+        Level.STEP if level == Level.INPUT and i not in outside and graph.nodes[i].op not in LEAVES else level
+        for i, level in enumerate(graph.levels)
+    )
 
 
 def stages_of(nodes: Sequence[Node], ids: Iterable[int]) -> tuple[Stage, ...]:
@@ -170,7 +199,7 @@ def _is_linear(graph: Graph) -> bool:
     return all(degree[s.next] <= 1 for s in graph.states)
 
 
-def recomputable(graph: Graph, needed: Iterable[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def recomputable(plan: Plan, needed: Iterable[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Splits step values that the backward loop reads into those to save and those to compute again.
 
     States are kept in any case, as operands of the weight gradients, so a value that follows from them and from
@@ -179,7 +208,10 @@ def recomputable(graph: Graph, needed: Iterable[int]) -> tuple[tuple[int, ...], 
     Returns:
         `(saved, recomputed)`, the latter in order of computation and closed under what it reads.
     """
-    available = {i for i, level in enumerate(graph.levels) if level < Level.STEP}
+    graph = plan.graph
+    available = {i for i, level in enumerate(plan.levels) if level < Level.STEP}
+    if plan.fused:  # where saved values take the place of the products they came from
+        available -= set(plan.sequences_of_products)
     available.update(i for s in graph.states for i in (s.node, s.next))
     saved: list[int] = []
     recomputed: list[int] = []

@@ -14,14 +14,16 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from ifog.compiler.execution import Inputs, over_time, unroll
+from ifog.compiler.evaluation import Inputs
+from ifog.compiler.execution import over_time, unroll
 from ifog.compiler.planning import Plan
 from ifog.errors import BackendError
-from ifog.kernels import aten, symbolic
+from ifog.kernels import aten, compiled, symbolic
+from ifog.kernels.sharing import Shared
 
 __all__ = ["BACKENDS", "Backend", "Choice", "choose", "run"]
 
-Backend = Literal["auto", "aten", "symbolic", "reference"]
+Backend = Literal["auto", "cpu", "aten", "symbolic", "reference"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
 
 _log = logging.getLogger("ifog.backends")
@@ -30,13 +32,21 @@ _log = logging.getLogger("ifog.backends")
 class Choice(NamedTuple):
     """A backend's name and why it runs."""
 
-    backend: Literal["aten", "symbolic", "reference"]
+    backend: Literal["cpu", "aten", "symbolic", "reference"]
     reason: str
 
 
 @lru_cache(maxsize=1024)
 def choose(
-    plan: Plan, backend: str = "auto", *, tokens: bool = False, masked: bool = False, gates: bool = False
+    plan: Plan,
+    backend: str = "auto",
+    *,
+    tokens: bool = False,
+    masked: bool = False,
+    gates: bool = False,
+    half: bool = False,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> Choice:
     """Who runs `plan`.
 
@@ -46,44 +56,64 @@ def choose(
         tokens: Whether the input is token ids.
         masked: Whether `lengths` or `reset` are given.
         gates: Whether named values are wanted back.
+        half: Whether matrix products take bf16.
+        device: Where the tensors are.
+        dtype: Of the weights.
 
     Raises:
         BackendError: `backend` is unknown, or can't run what is asked.
     """
     name = plan.graph.name
-    obstacle = _aten_obstacle(plan, tokens=tokens, masked=masked, gates=gates)
-    if backend == "aten" and obstacle:
-        raise BackendError(f'backend="aten" can\'t run cell {name}: {obstacle}; use backend="auto"')
-    if backend == "symbolic" and gates:
-        raise BackendError(
-            'backend="symbolic" keeps no gates; use backend="auto" or "reference" with return_gates=True'
-        )
     if backend not in BACKENDS:
         raise BackendError(f"no backend is called {backend!r}; use one of {', '.join(BACKENDS)}")
+    obstacles = {
+        "cpu": _cpu_obstacle(plan, device=device, dtype=dtype, gates=gates),
+        "aten": _aten_obstacle(plan, tokens=tokens, masked=masked, gates=gates, half=half),
+        "symbolic": "it keeps no gates" if gates else "",
+    }
+    if obstacle := obstacles.get(backend):
+        raise BackendError(f'backend="{backend}" can\'t run cell {name}: {obstacle}; use backend="auto"')
     if backend != "auto":
         choice = Choice(backend, "asked for by name")  # type: ignore[arg-type]
-    elif not obstacle:
-        choice = Choice("aten", "its graph is one of PyTorch's own recurrences")
+    elif not obstacles["cpu"]:
+        choice = Choice("cpu", "the engine compiles every cell")
+    elif not obstacles["aten"]:
+        choice = Choice("aten", f"its graph is one of PyTorch's own recurrences, and {obstacles['cpu']}")
     elif gates:
-        choice = Choice("reference", "gates are returned, and may be differentiated")
+        choice = Choice("reference", f"gates are returned, and {obstacles['cpu']}")
     else:
-        choice = Choice("symbolic", f"PyTorch's own kernels can't: {obstacle}")
+        choice = Choice("symbolic", f"{obstacles['cpu']}, and PyTorch's own kernels can't: {obstacles['aten']}")
     _log.debug("cell %s runs on %s: %s", name, *choice)
     return choice
 
 
-def _aten_obstacle(plan: Plan, *, tokens: bool, masked: bool, gates: bool) -> str:
+def _cpu_obstacle(plan: Plan, *, device: str, dtype: torch.dtype, gates: bool) -> str:
+    if device != "cpu":
+        return f"the tensors are on {device}"
+    if dtype != torch.float32:
+        return f"the weights are {dtype}"
+    return compiled.obstacle(plan, gates)
+
+
+def _aten_obstacle(plan: Plan, *, tokens: bool, masked: bool, gates: bool, half: bool) -> str:
     if aten.recognise(plan.graph) is None:
         return "it is none of PyTorch's own recurrences"
     if tokens:
         return "its input is token ids"
+    if half:
+        return "bf16 products are asked for"
     if masked:
         return "lengths or resets are given"
     return "gates are returned" if gates else ""
 
 
 def run(
-    plan: Plan, inputs: Inputs, choice: Choice, names: tuple[str, ...] = ()
+    plan: Plan,
+    inputs: Inputs,
+    choice: Choice,
+    names: tuple[str, ...] = (),
+    half: bool = False,
+    shared: Shared | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """Runs a sequence on the chosen backend.
 
@@ -96,8 +126,10 @@ def run(
         return *aten.run(recurrence, inputs.x, inputs.states, inputs.parameters), {}
     if torch.is_autocast_enabled(inputs.x.device.type):  # these run in the weights' precision from end to end
         with torch.autocast(inputs.x.device.type, enabled=False):
-            return run(plan, _in_one_type(inputs), choice, names)
-    if choice.backend != "reference":
+            return run(plan, _in_one_type(inputs), choice, names, half, shared)
+    if choice.backend == "cpu" and not empty:
+        return compiled.run(plan, inputs, names, half, shared)
+    if choice.backend != "reference" and not names:
         return *symbolic.run(plan, inputs), {}
     wanted = {name: i for name, i in plan.graph.names if name in names}
     result = unroll(plan, inputs, tuple(wanted.values()))

@@ -6,12 +6,18 @@ never raises because it is missing (an install without a compiler is a working i
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib
+import os
 import warnings
-from typing import Protocol, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, cast
 
-__all__ = ["Engine", "EngineMissingWarning", "available", "engine"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Engine", "EngineMissingWarning", "available", "engine", "instruction_set"]
 
 
 class EngineMissingWarning(RuntimeWarning):
@@ -21,17 +27,71 @@ class EngineMissingWarning(RuntimeWarning):
 class Engine(Protocol):
     """What the compiled module `ifog._engine` offers (bindings/module.cpp)."""
 
+    Program: Callable[[list[int]], object]
+
     def cpu_features(self) -> list[str]:
         """Names of the instruction sets this machine can run, weakest first, as "avx2" or "amx_bf16"."""
+        ...
+
+    def isas(self) -> list[str]:
+        """The kernels that can run here, slowest first."""
+        ...
+
+    def operations(self) -> list[str]:
+        """The operations that programs are made of."""
+        ...
+
+    def native_half(self, isa: str) -> bool:
+        """Whether these kernels multiply bf16 numbers as they are."""
+        ...
+
+    def use_openmp(self, gomp_parallel: int) -> None:
+        """Where torch's OpenMP library starts its threads."""
+        ...
+
+    def borrow(self, bytes: int) -> Tensor:
+        """Bytes out of the engine's pool."""
+        ...
+
+    def release_idle_memory(self) -> None:
+        """Gives the pool's idle memory back."""
+        ...
+
+    def run(
+        self, program: object, given: list[int], weights: list[int], totals: list[int], initials: list[int],
+        finals: list[int], steps: int, batch: int, threads: int, reverse: bool, isa: str,
+    ) -> None:  # fmt: skip
+        """Runs a program over a sequence (csrc/ifog/loop.hpp)."""
         ...
 
 
 @functools.cache
 def _load() -> Engine | ImportError:
     try:
-        return cast(Engine, importlib.import_module("ifog._engine"))
+        module = cast(Engine, importlib.import_module("ifog._engine"))
     except ImportError as error:
         return error
+    module.use_openmp(_gomp_parallel())
+    return module
+
+
+def _gomp_parallel() -> int:
+    """The address of GOMP_parallel in the OpenMP library that torch has loaded, or 0.
+
+    Two OpenMP libraries in a process fight for its cores, so none is linked, and none is loaded here.
+    """
+    try:
+        with open("/proc/self/maps") as maps:
+            paths = {line.split(maxsplit=5)[5].strip() for line in maps if "libgomp" in line}
+    except OSError:
+        return 0
+    for path in sorted(paths):
+        try:
+            library = ctypes.CDLL(path, mode=os.RTLD_NOW | os.RTLD_NOLOAD)
+            return ctypes.cast(library.GOMP_parallel, ctypes.c_void_p).value or 0
+        except (OSError, AttributeError):
+            continue
+    return 0
 
 
 @functools.cache
@@ -61,6 +121,11 @@ def engine() -> Engine | None:
         _warn_once(str(loaded))
         return None
     return loaded
+
+
+def instruction_set() -> str:
+    """The kernels to run: those that the environment variable IFOG_ISA names, or "" for the best."""
+    return os.environ.get("IFOG_ISA", "")
 
 
 def available() -> bool:

@@ -10,7 +10,8 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from ifog import cells
 from ifog.compiler.planning import plan
 from ifog.errors import ConfigError
 from ifog.kernels import aten
+from ifog.kernels.sharing import Piece, Shared
 from ifog.layers.stack import Stack, States
 
 __all__ = ["GRU", "LSTM", "RNN"]
@@ -39,6 +41,7 @@ class _Arguments:
     proj_size: int = 0
     device: Any = None
     dtype: Any = None
+    precision: str = "fp32"
     backend: str = "auto"
 
     def check(self, layer: str) -> None:
@@ -80,6 +83,7 @@ class _DropIn(Stack):
             batch_first=given.batch_first,
             dropout=given.dropout,
             backend=given.backend,
+            precision=given.precision,
         )
         if given.dropout and given.num_layers == 1:
             warnings.warn(
@@ -144,6 +148,27 @@ class _DropIn(Stack):
                 found[gate.b_x[0]] = b_x[rows] + b_h[rows]
         if self.recurrence.projection:
             found[self.recurrence.projection] = weights[-1]
+        return found
+
+    def shared_parameters(self, layer: int, direction: int) -> Shared | None:
+        """The stacked weights themselves, with the rows of each gate."""
+        if not self.bias:  # the cell's biases are zeros that no tensor holds
+            return None
+        return Shared(tuple(self.all_weights[layer * self.directions + direction]), self._pieces)
+
+    @cached_property
+    def _pieces(self) -> Mapping[str, tuple[Piece, ...]]:
+        """Which rows of the stacked weights each parameter of the cell is."""
+        found: dict[str, tuple[Piece, ...]] = {}
+        for k, gate in enumerate(self.recurrence.gates):
+            span = (k * self.hidden_size, (k + 1) * self.hidden_size)
+            found |= {gate.W_x: (Piece(0, *span),), gate.W_h: (Piece(1, *span),)}
+            if gate.b_h:  # a bias on either side of the reset gate
+                found |= {gate.b_x[0]: (Piece(2, *span),), gate.b_h[0]: (Piece(3, *span),)}
+            else:
+                found[gate.b_x[0]] = (Piece(2, *span), Piece(3, *span))
+        if self.recurrence.projection:
+            found[self.recurrence.projection] = (Piece(4, 0, self.proj_size),)
         return found
 
     def first_states(self, batch: int, like: Tensor) -> States:
@@ -239,7 +264,7 @@ class LSTM(_DropIn):
         proj_size: Columns of a projected h (Sak et al. 2014); 0: none.
         device: Of the parameters.
         dtype: Of the parameters.
-        backend: See `ifog.Recurrent`.
+        precision: See `ifog.Recurrent`; `backend` likewise.
 
     Shapes:
         x `(T, B, D)` -> y `(T, B, (proj_size or H) * directions)`, h and c `(num_layers * directions, B, ...)`.
@@ -268,6 +293,7 @@ class LSTM(_DropIn):
         device: Any = None,
         dtype: Any = None,
         *,
+        precision: Literal["fp32", "bf16"] = "fp32",
         backend: str = "auto",
     ) -> None:
         given = _Arguments(
@@ -281,6 +307,7 @@ class LSTM(_DropIn):
             proj_size,
             device,
             dtype,
+            precision,
             backend,
         )
         super().__init__("lstm_projected" if proj_size else "lstm", given)
@@ -305,10 +332,22 @@ class GRU(_DropIn):
         device: Any = None,
         dtype: Any = None,
         *,
+        precision: Literal["fp32", "bf16"] = "fp32",
         backend: str = "auto",
     ) -> None:
         given = _Arguments(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype, backend
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            0,
+            device,
+            dtype,
+            precision,
+            backend,
         )
         super().__init__("gru", given)
 
@@ -332,6 +371,7 @@ class RNN(_DropIn):
         device: Any = None,
         dtype: Any = None,
         *,
+        precision: Literal["fp32", "bf16"] = "fp32",
         backend: str = "auto",
     ) -> None:
         cell = {"tanh": "elman", "relu": "relu_rnn"}.get(nonlinearity)
@@ -340,7 +380,18 @@ class RNN(_DropIn):
                 f'RNN: nonlinearity={nonlinearity!r}: expected "tanh" or "relu"; for others write a cell of three lines'
             )
         given = _Arguments(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype, backend
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            0,
+            device,
+            dtype,
+            precision,
+            backend,
         )
         super().__init__(cell, given)
         self.nonlinearity = nonlinearity

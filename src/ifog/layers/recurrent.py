@@ -37,8 +37,9 @@ class Recurrent(Stack):
         bidirectional: Whether each layer also reads backwards; outputs of both directions are concatenated.
         dropout: Share of a layer's output set to zero on the way to the next layer, in training.
         initial_state: "zero", or "learned": one trained row for each state, layer and direction.
-        backend: "auto", "aten" (PyTorch's own kernels), "symbolic" (the compiler's backward programs), "reference"
-            (autograd).
+        precision: "fp32", or "bf16": what enters matrix products is rounded to bf16, sums and states stay fp32.
+        backend: "auto", "cpu" (the C++ engine), "aten" (PyTorch's own kernels), "symbolic" (the compiler's backward
+            programs in PyTorch), "reference" (autograd).
         options: Of the cell, e.g. `depth=5` of a recurrent highway network.
 
     Shapes:
@@ -72,6 +73,7 @@ class Recurrent(Stack):
         bidirectional: bool = False,
         dropout: float = 0.0,
         initial_state: Literal["zero", "learned"] = "zero",
+        precision: Literal["fp32", "bf16"] = "fp32",
         backend: str = "auto",
         **options: Any,
     ) -> None:
@@ -111,6 +113,7 @@ class Recurrent(Stack):
             dropout=dropout,
             backend=backend,
             vocabulary=vocabulary,
+            precision=precision,
         )
         if vocabulary is not None:
             _check_tokens(plans[0].graph)

@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifog.compiler.execution import Inputs
+from ifog.compiler.evaluation import Inputs
 from ifog.compiler.planning import Plan
 from ifog.errors import ConfigError, ShapeError
 from ifog.kernels import backends
+from ifog.kernels.sharing import Shared
 from ifog.layers.masks import Extent, draw, extent, reversal
 from ifog.layers.state import state_type
 
@@ -36,6 +37,7 @@ class Stack(nn.Module):
         dropout: Share of each layer's output set to zero on the way to the next.
         backend: See `ifog.kernels.backends`.
         vocabulary: Number of tokens, where the input is token ids.
+        precision: "fp32", or "bf16": what enters matrix products is rounded to bf16, all else stays fp32.
     """
 
     def __init__(
@@ -47,15 +49,18 @@ class Stack(nn.Module):
         dropout: float,
         backend: str,
         vocabulary: int | None = None,
+        precision: str = "fp32",
     ) -> None:
         super().__init__()
+        if precision not in ("fp32", "bf16"):
+            raise ConfigError(f'precision={precision!r}: expected "fp32" or "bf16"')
         if isinstance(dropout, bool) or not 0.0 <= float(dropout) <= 1.0:
             raise ConfigError(f"dropout={dropout!r}: expected a share from 0 to 1 of the entries to set to zero")
         if backend not in backends.BACKENDS:
             backends.choose(plans[0], backend)
         self.plans = plans
         self.bidirectional, self.batch_first, self.dropout = bidirectional, batch_first, dropout
-        self.backend, self.vocabulary = backend, vocabulary
+        self.backend, self.vocabulary, self.precision = backend, vocabulary, precision
         graph = plans[0].graph
         self.state_names = tuple(s.name for s in graph.states)
         self.cell_name = graph.name
@@ -74,14 +79,27 @@ class Stack(nn.Module):
     def cell_parameters(self, layer: int, direction: int) -> Mapping[str, Tensor]:
         """The parameters of one layer and direction by the names that its graph uses."""
 
+    def shared_parameters(self, layer: int, direction: int) -> Shared | None:
+        """The same where they lie together in memory; None: they don't."""
+        return None
+
     @abstractmethod
     def first_states(self, batch: int, like: Tensor) -> States:
         """The states that a sequence starts from when none is given, for each layer and direction."""
 
     def choice(self, layer: int = 0, *, masked: bool = False, gates: bool = False) -> backends.Choice:
         """Which backend runs a layer, and why."""
-        tokens = layer == 0 and self.vocabulary is not None
-        return backends.choose(self.plans[layer], self.backend, tokens=tokens, masked=masked, gates=gates)
+        like = next((w for w in self.parameters()), None)
+        return backends.choose(
+            self.plans[layer],
+            self.backend,
+            tokens=layer == 0 and self.vocabulary is not None,
+            masked=masked,
+            gates=gates,
+            half=self.precision == "bf16",
+            device="cpu" if like is None else like.device.type,
+            dtype=torch.float32 if like is None else like.dtype,
+        )
 
     def suffix(self, layer: int, direction: int) -> str:
         """How `torch.nn` marks a layer and direction in names: `_l0`, `_l0_reverse`."""
@@ -212,7 +230,9 @@ class Stack(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         plan = self.plans[layer]
         steps, batch = x.shape[:2]
-        parameters = self._dropped(plan, self.cell_parameters(layer, direction))
+        choice = self.choice(layer, masked=span.valid is not None or span.reset is not None, gates=gates)
+        shared = self.shared_parameters(layer, direction) if choice.backend == "cpu" and 0 not in x.shape[:2] else None
+        parameters = self._dropped(plan, self.cell_parameters(layer, direction)) if shared is None else {}
         order = None
         if direction:
             order, span = reversal(steps, span, x.device)
@@ -220,9 +240,8 @@ class Stack(nn.Module):
         masks = draw(plan.graph, steps, batch, states[0], self.training)
         restart = None if span.reset is None else start
         inputs = Inputs(x, states, parameters, masks, span.valid, span.reset, restart)
-        choice = self.choice(layer, masked=span.valid is not None or span.reset is not None, gates=gates)
         names = tuple(name for name, _ in plan.graph.names) if gates else ()
-        output, final, named = backends.run(plan, inputs, choice, names)
+        output, final, named = backends.run(plan, inputs, choice, names, self.precision == "bf16", shared)
         if order is not None:
             output = _reorder(output, order)
             named = {name: _reorder(value, order) for name, value in named.items()}

@@ -1,0 +1,69 @@
+"""Whether two computations agree: nothing is timed before this says so.
+
+Owns the tolerances. Takes a case, or two sets of named tensors; raises where they differ. Never times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from benchmarks.registry import Case, Precision
+from torch import Tensor
+
+__all__ = ["MismatchError", "differences", "verify"]
+
+RELATIVE = 1e-4  # fp32: of each entry ...
+OF_LARGEST = {"fp32": 1e-5, "bf16": 3e-2}  # ... and both precisions: of the largest entry of the same tensor
+ZERO = 1e-6  # a weight's gradient that is smaller, as a share of the largest one, is zero but for rounding ...
+OF_ZERO = {"fp32": 1e-6, "bf16": 1e-3}  # ... and then ours has to be as small, as a share of the largest one
+GRADIENT = "gradient of "
+
+
+class MismatchError(Exception):
+    """A layer doesn't compute what its peer does, so that no time of it means anything."""
+
+
+def verify(case: Case, *, training: bool = True) -> None:
+    """Compares output, last states and every gradient with the truth in fp32.
+
+    Raises:
+        MismatchError: Any of them differs; the message names all that do, and by how much.
+    """
+    found = differences(case.ours.results(training), case.truth.results(training), case.precision)
+    if found:
+        raise MismatchError(f"{case.cell} at {case.size} in {case.precision}: {'; '.join(found)}")
+
+
+def differences(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], precision: Precision) -> list[str]:
+    """One sentence for each tensor that is missing, of another shape, or too far off; NaN is too far off."""
+    found, wanted = _unwrapped(found), _unwrapped(wanted)
+    complaints = [f"{name} is on one side only" for name in sorted(found.keys() ^ wanted.keys())]
+    of_weights = {name for name in wanted if name.startswith(GRADIENT) and name != f"{GRADIENT}x"}
+    scale = max((_largest(wanted[name]) for name in of_weights), default=0.0)
+    for name, want in wanted.items():
+        if name in found:
+            floor = scale if name in of_weights and _largest(want) < ZERO * scale else 0.0  # such as sLSTM's b_i
+            complaints += _difference(name, found[name].float(), want.float(), precision, OF_ZERO[precision] * floor)
+    return complaints
+
+
+def _unwrapped(results: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without the prefix that a module around a layer puts before the names of its weights."""
+    return {name.replace("recurrent.", ""): value for name, value in results.items()}
+
+
+def _largest(value: Tensor) -> float:
+    return float(value.abs().max()) if value.numel() else 0.0
+
+
+def _difference(name: str, found: Tensor, wanted: Tensor, precision: Precision, floor: float) -> list[str]:
+    if found.shape != wanted.shape:
+        return [f"{name} is {tuple(found.shape)}, not {tuple(wanted.shape)}"]
+    allowed = torch.full_like(wanted, max(OF_LARGEST[precision] * _largest(wanted), floor))
+    if precision == "fp32":
+        allowed += RELATIVE * wanted.abs()
+    error = (found - wanted).abs()
+    if bool((error <= allowed).all()):  # which NaN is not
+        return []
+    return [f"{name} is off by {_largest(error):.2g}, its largest entry is {_largest(wanted):.2g}"]

@@ -1,0 +1,119 @@
+// Runs the compiled program of one time step over a whole sequence, forwards or backwards.
+//
+// Owns the loop over time, the split of the work between threads, the packing of weights and the scratch of a step.
+// Takes a `Program` (what src/ifog/compiler/registers.py wrote) and the addresses of this call's arrays. Knows no cell,
+// no Python and no torch.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ifog/kernels.hpp"
+
+namespace ifog {
+
+// Where a value of the step is kept. The order is that of registers.py.
+enum class PlaceKind : std::uint8_t {
+    in_register, // a block in L1, within one segment
+    given,       // the caller's floats: a binding says where at each step
+    given_bf16,  // the caller's bf16
+    local,       // a row per sequence, within a step or carried to the next
+    operand,     // what a matrix product reads, in the product's type; one copy for odd steps and one for even
+    constant,    // one number
+    total,       // a row that sums up over all rows and steps
+};
+
+struct Place {
+    PlaceKind kind;
+    std::size_t width;
+    float value; // of a constant
+};
+
+struct Instruction {
+    bool rowwise;
+    std::uint16_t op; // Op or RowOp
+    std::uint16_t out, a, b, c;
+    std::int32_t first, second;
+};
+
+// Instructions whose results all have one width; or one row operation.
+struct CodeSegment {
+    std::size_t width;
+    std::vector<Instruction> code;
+};
+
+struct Term {
+    std::uint16_t operand; // place
+    std::uint16_t weight;
+    bool previous; // read what the step before wrote
+};
+
+struct ProductCode {
+    std::uint16_t out; // place
+    std::size_t columns;
+    std::vector<Term> terms;
+};
+
+struct StageCode {
+    std::vector<ProductCode> products;
+    std::vector<CodeSegment> segments;
+};
+
+struct WeightShape {
+    std::size_t columns, depth;
+};
+
+struct Program {
+    std::vector<Place> places;
+    std::vector<StageCode> stages;
+    std::vector<WeightShape> weights;
+    std::size_t registers = 0; // places of kind `in_register` come first
+    bool half = false;         // products on operands rounded to bf16
+
+    // The program that `words` spells, checked: indices in range, widths that fit. Throws std::invalid_argument.
+    static Program decode(const std::vector<std::int64_t>& words);
+
+    // Whether columns are independent but for the products, so that threads may split them.
+    [[nodiscard]] bool columns_split() const;
+};
+
+// Where a `given` place lies at step t: base + (t + shift) * step; at step `except` it lies at `other`. Strides count
+// elements.
+struct Binding {
+    std::uintptr_t base = 0;
+    std::int64_t step = 0, row = 0, shift = 0;
+    std::int64_t except = -1;
+    std::uintptr_t other = 0;
+    std::int64_t other_row = 0;
+};
+
+struct WeightSource {
+    std::uintptr_t data = 0; // float
+    std::int64_t column_stride = 0, depth_stride = 0;
+};
+
+// Floats of the caller, a row per sequence, that a place starts from or that it is copied to after the last step.
+struct Edge {
+    std::int64_t place = 0;
+    std::uintptr_t data = 0;
+    std::int64_t row = 0;
+};
+
+struct Call {
+    std::vector<Binding> bindings; // one for each place of kind given or given_bf16, in order
+    std::vector<WeightSource> weights;
+    std::vector<std::uintptr_t> totals; // one row of floats for each place of kind total, in order: written
+    std::vector<Edge> initials, finals;
+    std::size_t steps = 0, batch = 0, threads = 1;
+    bool reverse = false;
+};
+
+// Throws std::invalid_argument where a call doesn't bind what the program needs.
+void check(const Program& program, const Call& call);
+
+void run(const Program& program, const Call& call, const Kernels& kernels);
+
+} // namespace ifog

@@ -1,0 +1,331 @@
+// Every product of every instruction set that this machine can run, against a loop in double precision.
+// A plain program: exit status 0 means every check held.
+
+#include "ifog/isa.hpp"
+#include "ifog/kernels.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace {
+
+int failures = 0;
+int checks = 0;
+
+void check(bool holds, const std::string& sentence) {
+    ++checks;
+    if (holds) return;
+    if (++failures <= 20) std::printf("FAILED: %s\n", sentence.c_str());
+}
+
+// --- numbers --------------------------------------------------------------------------------------------------------
+
+std::uint32_t state = 1;
+
+// Between -1 and 1, the same on every machine.
+float number() {
+    state = state * 1664525U + 1013904223U;
+    return static_cast<float>(state >> 8) / 8388608.0F - 1.0F;
+}
+
+// Rounded to nearest even by way of the two neighbours: on purpose not how the kernels do it.
+float nearest_bf16(float x) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
+    const float below = std::bit_cast<float>(bits & 0xffff0000U);
+    const float above = std::bit_cast<float>((bits & 0xffff0000U) + 0x10000U);
+    const double down = std::abs(double{x} - below), up = std::abs(double{above} - x);
+    if (down != up) return down < up ? below : above;
+    return (bits & 0x10000U) == 0 ? below : above;
+}
+
+ifog::bf16 upper_half(float x) { return static_cast<ifog::bf16>(std::bit_cast<std::uint32_t>(x) >> 16); }
+
+constexpr float canary = 12345.0F;
+
+std::size_t round_up(std::size_t a, std::size_t b) { return (a + b - 1) / b * b; }
+
+// --- one product ----------------------------------------------------------------------------------------------------
+
+// How the weights lie in their source.
+enum class Order { rows_are_columns, rows_are_depths, neither };
+
+struct Case {
+    std::size_t rows, columns;
+    std::vector<std::size_t> depths; // of each operand
+    Order order;
+
+    std::string text() const {
+        std::string words = std::to_string(rows) + " rows, " + std::to_string(columns) + " columns, depths";
+        for (const std::size_t depth : depths) words += " " + std::to_string(depth);
+        return words + ", source order " + std::to_string(static_cast<int>(order));
+    }
+};
+
+// The sums in double precision, and those of the absolute terms, which bound the error.
+struct Expected {
+    std::vector<double> sums, magnitudes; // [rows][columns]
+};
+
+struct Problem {
+    std::vector<std::vector<float>> inputs;  // of each operand, [rows][depth]
+    std::vector<std::vector<float>> weights; // of each operand, [columns][depth]
+};
+
+Problem make_problem(const Case& c, bool rounded_inputs) {
+    Problem problem;
+    for (const std::size_t depth : c.depths) {
+        auto& input = problem.inputs.emplace_back(c.rows * depth);
+        for (float& x : input) x = rounded_inputs ? nearest_bf16(number()) : number();
+        auto& weight = problem.weights.emplace_back(c.columns * depth);
+        for (float& x : weight) x = number();
+    }
+    return problem;
+}
+
+Expected expect(const Case& c, const Problem& problem, bool rounded_weights) {
+    Expected out{std::vector<double>(c.rows * c.columns), std::vector<double>(c.rows * c.columns)};
+    for (std::size_t i = 0; i < c.depths.size(); ++i) {
+        std::vector<float> weights = problem.weights[i];
+        if (rounded_weights) std::transform(weights.begin(), weights.end(), weights.begin(), nearest_bf16);
+        for (std::size_t r = 0; r < c.rows; ++r) {
+            for (std::size_t j = 0; j < c.columns; ++j) {
+                for (std::size_t k = 0; k < c.depths[i]; ++k) {
+                    const double term = double{problem.inputs[i][r * c.depths[i] + k]} * weights[j * c.depths[i] + k];
+                    out.sums[r * c.columns + j] += term;
+                    out.magnitudes[r * c.columns + j] += std::abs(term);
+                }
+            }
+        }
+    }
+    return out;
+}
+
+// The packed weights of all operands, in memory that is filled to the last byte with NaN before.
+std::vector<std::uint8_t> pack(const ifog::Product& product, const Case& c, const Problem& problem) {
+    std::size_t depth_total = 0;
+    for (const std::size_t depth : c.depths) depth_total += round_up(depth, product.depth_align);
+    const std::size_t size = round_up(c.columns, product.lanes) * depth_total * product.bytes;
+    std::vector<std::uint8_t> packed(size + 64, 0xff);
+
+    std::size_t offset = 0;
+    for (std::size_t i = 0; i < c.depths.size(); ++i) {
+        const std::size_t depth = c.depths[i];
+        std::size_t column_stride = depth + 3, depth_stride = 1;
+        if (c.order == Order::rows_are_depths) {
+            column_stride = 1;
+            depth_stride = c.columns + 5;
+        } else if (c.order == Order::neither) {
+            column_stride = 2;
+            depth_stride = 2 * c.columns + 1;
+        }
+        std::vector<float> source((c.columns - 1) * column_stride + (depth == 0 ? 0 : depth - 1) * depth_stride + 1);
+        for (std::size_t j = 0; j < c.columns; ++j) {
+            for (std::size_t k = 0; k < depth; ++k) {
+                source[j * column_stride + k * depth_stride] = problem.weights[i][j * depth + k];
+            }
+        }
+        product.pack(packed.data(), source.data(), static_cast<std::ptrdiff_t>(column_stride),
+                     static_cast<std::ptrdiff_t>(depth_stride), c.columns, depth, offset, depth_total);
+        offset += round_up(depth, product.depth_align);
+    }
+    const bool clean = std::all_of(packed.begin() + static_cast<std::ptrdiff_t>(size), packed.end(),
+                                   [](std::uint8_t byte) { return byte == 0xff; });
+    check(clean, "packing stays within its memory: " + c.text());
+    return packed;
+}
+
+// C with `ldc` numbers in a row, from the panel that begins at `first_column` on.
+std::vector<float> multiply(const ifog::Product& product, const Case& c, const Problem& problem,
+                            const std::vector<std::uint8_t>& packed, bool native_half, std::size_t first_column,
+                            std::size_t ldc) {
+    const std::size_t rows = round_up(c.rows, product.row_align);
+    std::vector<std::vector<float>> floats;
+    std::vector<std::vector<ifog::bf16>> halves;
+    std::vector<ifog::Operand> operands;
+    std::size_t depth_total = 0;
+    for (std::size_t i = 0; i < c.depths.size(); ++i) {
+        const std::size_t depth = c.depths[i], padded = round_up(depth, product.depth_align), stride = padded + 8 * i;
+        auto& wide = floats.emplace_back(rows * stride + 1, 3.0F); // what lies in the padding is finite, not zero
+        for (std::size_t r = 0; r < c.rows; ++r) {
+            std::copy_n(problem.inputs[i].begin() + static_cast<std::ptrdiff_t>(r * depth), depth,
+                        wide.begin() + static_cast<std::ptrdiff_t>(r * stride));
+        }
+        auto& narrow = halves.emplace_back(wide.size());
+        std::transform(wide.begin(), wide.end(), narrow.begin(), upper_half);
+        const void* data = native_half ? static_cast<const void*>(narrow.data()) : wide.data();
+        operands.push_back({data, static_cast<std::ptrdiff_t>(stride), padded});
+        depth_total += padded;
+    }
+    std::vector<float> C(rows * ldc + 16, canary);
+    const void* weights = packed.data() + first_column * depth_total * product.bytes;
+    product.multiply(operands.data(), operands.size(), c.rows, weights, c.columns - first_column,
+                     C.data() + first_column, static_cast<std::ptrdiff_t>(ldc));
+    return C;
+}
+
+struct Subject {
+    std::string name;
+    const ifog::Product* product;
+    bool native_half, rounded;
+};
+
+std::vector<float> test_product(const Subject& subject, const Case& c, const Problem& problem,
+                                const Expected& expected) {
+    const ifog::Product& product = *subject.product;
+    const std::string text = subject.name + ": " + c.text();
+    const std::vector<std::uint8_t> packed = pack(product, c, problem);
+    const std::size_t room = round_up(c.columns, product.lanes), ldc = room + 7;
+    const std::vector<float> C = multiply(product, c, problem, packed, subject.native_half, 0, ldc);
+
+    std::size_t depth = 1;
+    for (const std::size_t d : c.depths) depth += d;
+    const double unit = static_cast<double>(depth) * std::numeric_limits<float>::epsilon();
+    bool exact = true, clean = true, padded = true;
+    std::vector<float> values;
+    for (std::size_t r = 0; r < c.rows; ++r) {
+        for (std::size_t j = 0; j < c.columns; ++j) {
+            const std::size_t at = r * c.columns + j;
+            values.push_back(C[r * ldc + j]);
+            exact = exact && std::abs(values.back() - expected.sums[at]) <= unit * expected.magnitudes[at];
+        }
+        for (std::size_t j = c.columns; j < room; ++j) padded = padded && C[r * ldc + j] == 0.0F;
+    }
+    for (std::size_t i = 0; i < C.size(); ++i) {
+        const bool own = i / ldc < round_up(c.rows, product.row_align) && i % ldc < room;
+        clean = clean && (own || C[i] == canary);
+    }
+    check(exact, "the sums are right: " + text);
+    check(padded, "the weights of padding columns are zero: " + text);
+    check(clean, "nothing is written behind the room for C: " + text);
+
+    if (c.columns > product.panel) { // the second panel alone
+        const std::vector<float> part = multiply(product, c, problem, packed, subject.native_half, product.panel, ldc);
+        bool same = true;
+        for (std::size_t r = 0; r < c.rows; ++r) {
+            for (std::size_t j = 0; j < c.columns; ++j) {
+                const float wanted = j < product.panel ? canary : C[r * ldc + j];
+                same = same && part[r * ldc + j] == wanted;
+            }
+        }
+        check(same, "later panels alone give the same numbers: " + text);
+    }
+    return values;
+}
+
+// --- all of them ----------------------------------------------------------------------------------------------------
+
+// Asking for the names also asks the operating system for the tiles.
+std::vector<const ifog::Kernels*> runnable() {
+    std::vector<const ifog::Kernels*> tables;
+    for (const std::string& name : ifog::isa_names()) tables.push_back(&ifog::kernels_named(name));
+    return tables;
+}
+
+const char* name_of(ifog::Isa isa) {
+    constexpr const char* names[] = {"portable", "avx2", "avx512", "avx512_bf16", "amx_bf16"};
+    return names[static_cast<std::size_t>(isa)];
+}
+
+std::vector<Subject> subjects(const ifog::Kernels& table) {
+    return {{std::string(name_of(table.isa)) + " fp32", &table.fp32, false, false},
+            {std::string(name_of(table.isa)) + " half", &table.half, table.native_half, true}};
+}
+
+// One table after the other, so that a thread enters and leaves each of them once.
+void test_all(const std::vector<Case>& cases, const std::vector<const ifog::Kernels*>& tables) {
+    for (const ifog::Kernels* table : tables) {
+        const int before = checks;
+        if (table->enter != nullptr) table->enter();
+        for (const Case& c : cases) {
+            state = static_cast<std::uint32_t>(c.rows * 1000003 + c.columns);
+            const Problem problem = make_problem(c, true);
+            for (const Subject& subject : subjects(*table)) {
+                test_product(subject, c, problem, expect(c, problem, subject.rounded));
+            }
+        }
+        if (table->leave != nullptr) table->leave();
+        std::printf("%s: %d checks\n", name_of(table->isa), checks - before);
+    }
+}
+
+std::vector<Case> all_cases() {
+    constexpr Order orders[] = {Order::rows_are_columns, Order::rows_are_depths, Order::neither};
+    const std::vector<std::vector<std::size_t>> depths = {
+        {0}, {1}, {3}, {31}, {32}, {33}, {100}, {257}, {3, 1}, {32, 31, 33}, {0, 100}, {33, 0}, {5, 0, 2}};
+    std::vector<Case> cases;
+    std::size_t turn = 0;
+    for (std::size_t rows = 1; rows <= 40; ++rows) {
+        for (const std::size_t columns : {1, 5, 16, 17, 63, 65, 129, 199}) {
+            cases.push_back({rows, columns, depths[turn % depths.size()], orders[turn / 2 % 3]});
+            ++turn;
+        }
+    }
+    for (std::size_t columns = 1; columns <= 200; columns += 2) {
+        for (const std::size_t rows : {1, 2, 7, 33}) {
+            cases.push_back({rows, columns, depths[turn % depths.size()], orders[turn / 2 % 3]});
+            ++turn;
+        }
+    }
+    for (const Order order : orders) {
+        for (const auto& depth : depths) cases.push_back({19, 70, depth, order});
+        cases.push_back({300, 131, {1024, 257}, order}); // more rows than one chunk of the cache takes
+    }
+    return cases;
+}
+
+// The same row gives the same bits whatever is computed beside it.
+void test_invariance(const ifog::Kernels& table, const Subject& subject) {
+    if (table.enter != nullptr) table.enter();
+    const Case all{70, 200, {100, 31}, Order::rows_are_columns};
+    state = 7;
+    const Problem problem = make_problem(all, true);
+    const std::vector<float> values = test_product(subject, all, problem, expect(all, problem, subject.rounded));
+    for (std::size_t rows = 1; rows < all.rows; rows += 1 + rows / 20) {
+        Case some = all;
+        some.rows = rows;
+        Problem part = problem;
+        for (std::size_t i = 0; i < part.inputs.size(); ++i) part.inputs[i].resize(rows * all.depths[i]);
+        const std::vector<float> few = test_product(subject, some, part, expect(some, part, subject.rounded));
+        check(std::equal(few.begin(), few.end(), values.begin()),
+              subject.name + ": a row does not depend on the rows beside it: " + some.text());
+    }
+    if (table.leave != nullptr) table.leave();
+}
+
+// Numbers at which rounding to bf16 goes wrong first.
+void test_rounding(const ifog::Kernels& table) {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    const float inputs[] = {1.0F + 0x1p-8F, 1.0F + 0x3p-8F, -1.0F - 0x1p-8F, 1.0F + 0x1p-8F + 0x1p-20F, 0x1.fffp127F,
+                            -0.0F,          infinity,       std::bit_cast<float>(0x7fffffffU),
+                            std::bit_cast<float>(0x7f800001U)};
+    const float wanted[] = {1.0F, 1.0F + 0x4p-8F, -1.0F, 1.0F + 0x2p-8F, infinity, -0.0F, infinity};
+    for (std::size_t i = 0; i < std::size(inputs); ++i) {
+        std::vector<std::uint8_t> packed(table.half.lanes * table.half.depth_align * table.half.bytes);
+        table.half.pack(packed.data(), &inputs[i], 1, 1, 1, 1, 0, table.half.depth_align);
+        float got = 0; // the first weight comes first in both layouts
+        std::copy_n(packed.data(), table.half.bytes, reinterpret_cast<std::uint8_t*>(&got) + 4 - table.half.bytes);
+        bool right = std::isnan(got); // what the last inputs are
+        if (i < std::size(wanted)) right = got == wanted[i] && std::signbit(got) == std::signbit(wanted[i]);
+        const std::string name = name_of(table.isa);
+        check(right, name + ": weights are rounded to nearest even, case " + std::to_string(i));
+    }
+}
+
+} // namespace
+
+int main() {
+    const std::vector<const ifog::Kernels*> tables = runnable();
+    test_all(all_cases(), tables);
+    for (const ifog::Kernels* table : tables) {
+        for (const Subject& subject : subjects(*table)) test_invariance(*table, subject);
+        test_rounding(*table);
+    }
+    std::printf("%d checks, %d failures\n", checks, failures);
+    return failures == 0 ? 0 : 1;
+}

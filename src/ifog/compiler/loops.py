@@ -1,0 +1,483 @@
+"""Turn a fused plan into the loops that the engine runs: what each step reads and writes, and in which memory.
+
+Owns the layout of what is kept for every step (one block of columns serves an input product, then the gate that follows
+from it, then that gate's cotangent), the handling of `valid` and `reset`, and what is carried from step to step.
+Takes a `Plan`, gives `Loops`. Never touches tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from ifog.compiler.gradients import Gradients, differentiate
+from ifog.compiler.graph import Level, Node
+from ifog.compiler.planning import Plan
+from ifog.compiler.registers import Code, Given, Traffic, emit
+from ifog.compiler.scheduling import Position, Schedule, schedule
+
+__all__ = ["Block", "Loops", "Options", "lower"]
+
+
+class Options(NamedTuple):
+    """What a sequence is asked for.
+
+    Attributes:
+        train: Whether gradients may be wanted.
+        half: Whether matrix products take bf16.
+        input_gradient: Whether the gradient of the input is wanted.
+        valid: Whether some steps lie past the end of their sequence.
+        reset: Whether the state goes back to its start before some steps.
+        gates: The named values that are given out.
+        order: The parameters in the order in which they lie in memory; none: in the cell's own.
+    """
+
+    train: bool
+    half: bool = False
+    input_gradient: bool = True
+    valid: bool = False
+    reset: bool = False
+    gates: tuple[int, ...] = ()
+    order: tuple[str, ...] = ()
+
+
+class Block(NamedTuple):
+    """Columns `offset` to `offset + width` of slot number `slot`, one row for each step and sequence."""
+
+    slot: int
+    offset: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Loops:
+    """The code of both loops and the memory between them.
+
+    Attributes:
+        forward: Code of a step forwards; `backward` likewise, None for inference.
+        gradients: What the backward loop is part of.
+        slots: Columns of each slot: `(T, B, columns)`, bf16 where `half` says so.
+        half: Which slots hold bf16.
+        blocks: Where values are kept by node: input products and saved values, then cotangents over them.
+        history: For each state the role of the array that holds it after every step: "output" or `("next", k)`, or
+            None where it is only carried.
+        operands: The states that products read in another type than their array's.
+        collected: What the backward loop leaves for every step: by node, `("block", node)` or `("state", k)`.
+        totals: The nodes whose values are sums over all steps that the backward loop makes.
+    """
+
+    plan: Plan
+    options: Options
+    forward: Code
+    backward: Code | None
+    gradients: Gradients | None
+    slots: tuple[int, ...]
+    half: tuple[bool, ...]
+    blocks: dict[int, Block]
+    history: tuple[Hashable, ...]
+    operands: tuple[int, ...]
+    collected: dict[int, Hashable]
+    totals: tuple[int, ...]
+
+
+@lru_cache(maxsize=256)
+def lower(plan: Plan, options: Options) -> Loops:
+    """The loops of `plan`, which has to be fused."""
+    return _Lowering(plan, options).run()
+
+
+class _Step:
+    """The nodes of one direction while masks are being worked in."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes = list(nodes)
+        self.renamed: dict[int, int] = {}
+        self.first: list[int] = []
+        self.last: list[int] = []
+        self.sources: dict[int, Given] = {}
+        self.zero: int | None = None
+
+    def add(self, op: str, args: tuple[int, ...], size: int, *attributes: Hashable) -> int:
+        self.nodes.append(Node(op, args, size, attributes))
+        return len(self.nodes) - 1
+
+    def given(self, role: Hashable, size: int) -> int:
+        """A new value that the caller gives."""
+        n = self.add("cotangent", (), size, role)
+        self.sources[n] = Given(role)
+        return n
+
+    def nought(self) -> int:
+        self.zero = self.add("constant", (), 1, 0.0) if self.zero is None else self.zero
+        return self.zero
+
+    def select(self, condition: int, yes: int, no: int, at: list[int]) -> int:
+        """`yes` where the condition holds, else `no`, computed with the first or the last operations of the step."""
+        size = max(self.nodes[yes].size, self.nodes[no].size)
+        at.append(self.add("select", (condition, yes, no), size))
+        return at[-1]
+
+    def of(self, n: int) -> int:
+        """The value that stands for `n`."""
+        return self.renamed.get(n, n)
+
+    def schedule(self, stages: Iterable[tuple[Sequence[int], Sequence[int]]]) -> Schedule:
+        """All stages, with every argument renamed, the first and last operations added."""
+        programs = [(list(products), list(program)) for products, program in stages]
+        for n in {n for products, program in programs for n in (*products, *program)}:
+            self.nodes[n] = self.nodes[n]._replace(args=tuple(self.of(a) for a in self.nodes[n].args))
+        if self.first:
+            programs.insert(0, ([], self.first))
+        if self.last:
+            programs.append(([], self.last))
+        computed = {n for products, program in programs for n in (*products, *program)}
+        given = {a for n in computed for a in self.nodes[n].args} - computed
+        return schedule(self.nodes, programs, given)
+
+
+class _Lowering:
+    def __init__(self, plan: Plan, options: Options) -> None:
+        assert plan.fused
+        self.plan, self.options = plan, options
+        self.graph = plan.graph
+        self.gradients = differentiate(plan, options.input_gradient, options.gates) if options.train else None
+        self.slots: list[int] = []
+        self.half: list[bool] = []
+        self.blocks: dict[int, Block] = {}
+        self.shared = set[int]()  # input products and saved values that lie where a cotangent will
+
+    def run(self) -> Loops:
+        forward, final, output = self._forward_step()
+        backward = self._backward_step() if self.gradients else None
+        self._lay_out(forward[1], backward)
+        history, code = self._forward_code(*forward, final, output)
+        code_back = self._backward_code(backward, history) if backward else None
+        return Loops(
+            self.plan,
+            self.options,
+            code,
+            code_back,
+            self.gradients,
+            tuple(self.slots),
+            tuple(self.half),
+            self.blocks,
+            history,
+            self.operands,
+            self.collected if backward else {},
+            tuple(self.totals) if backward else (),
+        )
+
+    # forwards
+
+    def _forward_step(self) -> tuple[tuple[_Step, Schedule], list[int], int]:
+        """The step, the values that become the states, and the output."""
+        graph, step = self.graph, _Step(self.graph.nodes)
+        self._restart(step)
+        final = [step.of(s.next) for s in graph.states]
+        output = step.of(graph.output)
+        if self.options.valid:
+            valid = step.given("valid", 1)
+            final = [
+                step.select(valid, n, step.of(s.node), step.last) for n, s in zip(final, graph.states, strict=True)
+            ]
+            output = step.select(valid, output, step.nought(), step.last)
+        stages = [([p for g in s.products for p in g], s.program) for s in self.plan.step]
+        return (step, step.schedule(stages)), final, output
+
+    def _restart(self, step: _Step) -> None:
+        """Puts the state that each step reads in place of the one the step before left, where there are resets."""
+        if not self.options.reset:
+            return
+        reset = step.given("reset", 1)
+        for k, state in enumerate(self.graph.states):
+            start = step.given(("start", k), self.graph.nodes[state.node].size)
+            step.renamed[state.node] = step.select(reset, start, state.node, step.first)
+
+    def _fixed(self, step: _Step, scheduled: Schedule) -> None:
+        """Sources among the values that are computed before the loop."""
+        leaves = {s.node for s in self.graph.states}
+        read = [a for n in scheduled.position for a in scheduled.nodes[n].args] + [
+            step.of(s.next) for s in self.graph.states
+        ]
+        for a in (*read, step.of(self.graph.output), *self.options.gates):
+            known = a in step.sources or a in leaves or a in scheduled.position
+            if not known and a < len(self.graph.nodes) and self.graph.nodes[a].op != "constant":
+                step.sources[a] = self._block(a) or Given(("fixed", a))
+
+    def _block(self, n: int) -> Given | None:
+        block = self.blocks.get(n)
+        return Given(("block", n), self.half[block.slot], block) if block else None
+
+    def _forward_code(
+        self, step: _Step, scheduled: Schedule, final: list[int], output: int
+    ) -> tuple[tuple[Hashable, ...], Code]:
+        options, graph = self.options, self.graph
+        self._fixed(step, scheduled)
+        read_by_products = {a for s in scheduled.stages for p in s.products for a in scheduled.nodes[p].args}
+        stores: list[tuple[int, Given]] = [(output, Given("output"))]
+        stores += [(g, Given(("gate", g))) for g in options.gates]
+        carried: list[tuple[int, int]] = []
+        operands: list[tuple[int, int]] = []
+        history: list[Hashable] = []
+        self.operands: tuple[int, ...] = ()
+        for k, (state, value) in enumerate(zip(graph.states, final, strict=True)):
+            if value == output:
+                history.append("output")
+            elif options.train or (state.node in read_by_products and not options.half):
+                history.append(("next", k))
+                stores.append((value, Given(("next", k))))
+            else:
+                history.append(None)
+                carried.append((state.node, value))
+            if history[k] is not None:
+                step.sources[state.node] = Given(("state", k))
+            if options.half and state.node in read_by_products:
+                operands.append((state.node, value))
+                self.operands += (k,)
+        for s in self.gradients.saved if self.gradients else ():
+            if s not in self.plan.sequences_of_products:
+                given = self._block(s)
+                assert given is not None
+                stores.append((s, given))
+        traffic = Traffic(step.sources, stores, (), carried, operands, options.half)
+        return tuple(history), emit(_with_nodes(scheduled, step), traffic)
+
+    # backwards
+
+    def _backward_step(self) -> tuple[_Step, Schedule]:
+        gradients, graph, options = self._gradients(), self.graph, self.options
+        step = _Step(gradients.nodes)
+        self._restart(step)
+        self.raw = list(gradients.carried)
+        if options.valid:
+            valid = step.given("valid", 1)
+            for leaf in gradients.carried:
+                step.renamed[leaf] = step.select(valid, leaf, step.nought(), step.first)
+            step.renamed[gradients.seed] = step.select(valid, gradients.seed, step.nought(), step.first)
+        of_state = dict(gradients.step.results)
+        leaving = [of_state[s.node] if s.node in of_state else step.nought() for s in graph.states]
+        leaving = [step.of(n) for n in leaving]
+        if options.valid:
+            leaving = [step.select(valid, n, leaf, step.last) for n, leaf in zip(leaving, self.raw, strict=True)]
+        self.starts: list[tuple[int, int]] = []
+        if options.reset:
+            reset = next(n for n, g in step.sources.items() if g.role == "reset")
+            for k, leaf in enumerate(self.raw):
+                size = graph.state_sizes[k]
+                total = step.add("cotangent", (), size, ("start total", k))
+                back = step.select(reset, leaving[k], step.nought(), step.last)
+                more = step.add("add", (total, back), size)
+                step.last.append(more)
+                self.starts.append((total, more))
+                leaving[k] = step.select(reset, step.nought(), leaving[k], step.last)
+        self.leaving = list(zip(self.raw, leaving, strict=True))
+        stages = [([p for g in s.products for p in g], list(s.program)) for s in gradients.step.stages]
+        stages = [([], list(gradients.recomputed)), *stages] if gradients.recomputed else stages
+        self.collected = self._collected(step)
+        return step, step.schedule(stages)
+
+    def _gradients(self) -> Gradients:
+        assert self.gradients is not None
+        return self.gradients
+
+    def _collected(self, step: _Step) -> dict[int, Hashable]:
+        """What the loop leaves for every step, by node: cotangents, and operands of weight gradients."""
+        gradients = self._gradients()
+        leaves = {s.node: k for k, s in enumerate(self.graph.states)}
+        found: dict[int, Hashable] = {}
+        wanted = [d for i, d in gradients.step.results if self.plan.levels[i] == Level.INPUT]
+        for weight in gradients.step.weights:
+            wanted += [*weight.cotangents, weight.operand]
+        for n in dict.fromkeys(wanted):
+            if self.plan.levels[n] < Level.STEP if n < len(self.plan.levels) else False:
+                continue
+            if n in leaves and not self.options.reset:
+                found[n] = ("state", leaves[n])
+            else:
+                found[n] = ("block", n)
+        return found
+
+    def _backward_code(self, backward: tuple[_Step, Schedule], history: tuple[Hashable, ...]) -> Code:
+        step, scheduled = backward
+        gradients, graph = self._gradients(), self.graph
+        step.sources[gradients.seed] = Given("d_output")
+        step.sources.update((leaf, Given(("d_gate", k))) for k, leaf in enumerate(gradients.gates))
+        for k, state in enumerate(graph.states):
+            step.sources[state.node] = Given(("state", k))
+            if state.next not in scheduled.position and state.next not in leaves_of(graph):
+                step.sources.setdefault(state.next, Given(history[k]))
+        for s in gradients.saved:
+            if s not in scheduled.position:
+                given = self._block(s)
+                assert given is not None
+                step.sources[s] = given
+        self._fixed(step, scheduled)
+        stores: list[tuple[int, Given]] = []
+        for n, role in self.collected.items():
+            if role == ("block", n) and n not in gradients.saved:
+                given = self._block(n)
+                assert given is not None
+                stores.append((step.of(n), given))
+        totals = [
+            (step.of(gradients.nodes[i].args[0]), i)
+            for stage in gradients.constant.stages
+            for i in stage.program
+            if gradients.nodes[i].op == "total" and self._in_loop(gradients.nodes[i].args[0])
+        ]
+        self.totals = [i for _, i in totals]
+        traffic = Traffic(step.sources, stores, totals, [*self.leaving, *self.starts], (), self.options.half)
+        return emit(_with_nodes(scheduled, step), traffic)
+
+    def _in_loop(self, d: int) -> bool:
+        """Whether a cotangent is known within the loop, not only after it."""
+        gradients = self._gradients()
+        outside = {
+            i for stage in gradients.input.stages for i in (*stage.program, *(p for g in stage.products for p in g))
+        }
+        return d not in outside
+
+    # memory
+
+    def _lay_out(self, forward: Schedule, backward: tuple[_Step, Schedule] | None) -> None:
+        half = self.options.half
+        if backward is None:
+            for group in _groups(self.plan.sequences_of_products, self.graph.nodes):
+                self._slot(group, half)
+            return
+        step, scheduled = backward
+        gradients = self._gradients()
+        blocks = [n for n, role in self.collected.items() if role == ("block", n)]
+        for bundle in _arrange(_bundles(gradients, blocks, self.options.order), blocks):
+            self._slot(bundle, half and all(n in _read_by_products(gradients) for n in bundle))
+        cotangent = dict(gradients.step.results)
+        # an input product lies where its own cotangent will be, a saved value where it can
+        writer = {n: self.blocks[n] for n in blocks}
+        content: dict[Block, int] = {}
+        for p in self.plan.sequences_of_products:
+            d = cotangent.get(p)
+            if d in writer and writer[d] not in content and self.graph.nodes[p].size == writer[d].width:
+                free = p not in gradients.saved or _before(scheduled, p, step.of(d))
+                if free:
+                    content[writer[d]] = p
+                    self.blocks[p] = writer[d]
+        pinned = {w.operand for w in gradients.step.weights}
+        taken: set[Block] = {b for b, p in content.items() if p in gradients.saved}
+        for s in gradients.saved:
+            if s in self.blocks:
+                continue
+            found = None
+            if s not in pinned and s not in self.plan.sequences_of_products:
+                for d in sorted(writer, key=lambda d: content.get(writer[d]) not in forward_ancestors(forward, s)):
+                    block = writer[d]
+                    if (
+                        block in taken
+                        or block.width != self.graph.nodes[s].size
+                        or not _before(scheduled, s, step.of(d))
+                    ):
+                        continue
+                    if block in content and not _before(forward, content[block], s):
+                        continue
+                    found = block
+                    break
+            if found is None:
+                self._slot([s], half)
+                found = self.blocks[s]
+            self.blocks[s] = found
+            taken.add(found)
+        rest = [p for p in self.plan.sequences_of_products if p not in self.blocks]
+        for group in _groups(rest, self.graph.nodes):
+            self._slot(group, half)
+
+    def _slot(self, members: Sequence[int], half: bool) -> None:
+        offset = 0
+        nodes = self.gradients.nodes if self.gradients else self.graph.nodes
+        for n in members:
+            self.blocks[n] = Block(len(self.slots), offset, nodes[n].size)
+            offset += nodes[n].size
+        self.slots.append(offset)
+        self.half.append(half)
+
+
+def leaves_of(graph: object) -> set[int]:
+    """The nodes that read states."""
+    return {s.node for s in graph.states}  # type: ignore[attr-defined]
+
+
+def _with_nodes(scheduled: Schedule, step: _Step) -> Schedule:
+    return Schedule(tuple(step.nodes), scheduled.stages)
+
+
+def _before(scheduled: Schedule, read: int, written: int) -> bool:
+    """Whether `read` is not read in any segment after the one that computes `written`."""
+    position = scheduled.position.get(written, Position(1 << 30, 0, 0))
+    return scheduled.last_use(read)[:2] <= position[:2]
+
+
+def forward_ancestors(scheduled: Schedule, n: int) -> set[int]:
+    """The values that `n` is computed from without a product in between."""
+    found: set[int] = set()
+    waiting = [n]
+    while waiting:
+        m = waiting.pop()
+        found.add(m)
+        if m in scheduled.position and scheduled.nodes[m].op != "product":
+            waiting += [a for a in scheduled.nodes[m].args if a not in found]
+    return found
+
+
+def _groups(products: Sequence[int], nodes: Sequence[Node]) -> list[list[int]]:
+    """Products side by side that share their operands."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for p in products:
+        found.setdefault(nodes[p].args, []).append(p)
+    return list(found.values())
+
+
+def _bundles(gradients: Gradients, blocks: Sequence[int], order: Sequence[str]) -> list[list[int]]:
+    """Cotangents that a product over all time wants side by side, in their parameters' order."""
+    rank = {name: k for k, name in enumerate(order or [p.name for p in gradients.plan.graph.parameters])}
+    found: list[list[int]] = []
+    for weight in (*gradients.step.weights, *gradients.input.weights):
+        members = [d for _, _, d in sorted(weight.terms, key=lambda t: rank[t[0]])]
+        if all(d in blocks for d in members):
+            found.append(list(dict.fromkeys(members)))
+    return sorted(found, key=len, reverse=True)
+
+
+def _read_by_products(gradients: Gradients) -> set[int]:
+    """What is kept for products only."""
+    found = {d for w in (*gradients.step.weights, *gradients.input.weights) for d in (*w.cotangents, w.operand)}
+    for stage in gradients.input.stages:
+        found |= {a for g in stage.products for p in g for a in gradients.nodes[p].args}
+        found -= {a for n in stage.program for a in gradients.nodes[n].args}
+    return found - {d for _, d in gradients.input.results}
+
+
+def _arrange(bundles: Sequence[list[int]], blocks: Sequence[int]) -> list[list[int]]:
+    """Slots in which as many bundles as possible are neighbours."""
+    slots: list[list[int]] = []
+    fresh: set[int] = set()  # slots that hold one bundle only and may still be sorted otherwise
+    for bundle in bundles:
+        owner = next((k for k, s in enumerate(slots) if set(s) & set(bundle)), None)
+        placed = {n for s in slots for n in s}
+        if owner is None:
+            slots.append(list(bundle))
+            fresh.add(len(slots) - 1)
+            continue
+        slot = slots[owner]
+        common, new = [n for n in slot if n in bundle], [n for n in bundle if n not in placed]
+        if not new:
+            continue
+        if owner in fresh:
+            slots[owner] = [n for n in slot if n not in bundle] + common + new
+        elif slot[-len(common) :] == common:
+            slots[owner] = slot + new
+        elif slot[: len(common)] == common:
+            slots[owner] = new + slot
+        else:
+            slots.append(new)
+        fresh.discard(owner)
+    placed = {n for s in slots for n in s}
+    return slots + [[n] for n in blocks if n not in placed]

@@ -1,0 +1,137 @@
+"""The engine behind autograd: one sequence as one differentiable operation.
+
+Owns the crossing from autograd to `kernels.cpu`. Takes a plan and tensors, gives tensors that autograd can
+differentiate; a second derivative goes through the executor that autograd itself differentiates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from ifog.compiler.evaluation import Inputs
+from ifog.compiler.execution import over_time, unroll
+from ifog.compiler.graph import Level
+from ifog.compiler.loops import Options, lower
+from ifog.compiler.planning import Plan, plan
+from ifog.kernels import cpu
+from ifog.kernels.loading import available
+from ifog.kernels.sharing import Shared
+
+__all__ = ["obstacle", "run"]
+
+
+def obstacle(plan_: Plan, gates: bool) -> str:
+    """What keeps the engine from running a plan, or nothing."""
+    if not available():
+        return "the C++ engine is not installed"
+    nodes = plan_.graph.nodes
+    fused = plan(plan_.graph, fused=True)
+    operands = [nodes[a] for s in fused.step for g in s.products for p in g for a in nodes[p].args]
+    if any(n.op == "constant" for n in operands):
+        return "a matrix in its loop multiplies a constant"
+    if gates and any(fused.levels[i] != Level.STEP for _, i in plan_.graph.names):
+        return "a gate that is returned does not depend on the step"
+    return ""
+
+
+def run(
+    plan_: Plan, inputs: Inputs, names: tuple[str, ...] = (), half: bool = False, shared: Shared | None = None
+) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+    """The output `(T, B, P)`, the last states and the named values of a sequence.
+
+    Args:
+        plan_: The recurrence.
+        inputs: Tensors; `parameters` is ignored where `shared` is given.
+        names: The named values wanted.
+        half: Whether matrix products take bf16.
+        shared: Parameters that lie together in memory.
+    """
+    fused = plan(plan_.graph, fused=True)
+    gates = {name: i for name, i in fused.graph.names if name in names}
+    shared = Shared.of(inputs.parameters) if shared is None else shared
+    call = _Call(fused, shared, inputs.start is not None, inputs.valid, inputs.reset)
+    tensors = (inputs.x, *inputs.states, *(inputs.start or ()), *shared.tensors, *inputs.masks)
+    train = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    options = Options(
+        train, half, train and inputs.x.requires_grad, inputs.valid is not None, inputs.reset is not None,
+        tuple(dict.fromkeys(gates.values())), tuple(shared.pieces),
+    )  # fmt: skip
+    if train:
+        output, *rest = cast("tuple[Tensor, ...]", _Sequence.apply(call, options, *tensors))
+    else:
+        output, *rest = _forward(call, options, tensors)[0]
+    count = len(fused.graph.states)
+    values = dict(zip(options.gates, rest[count:], strict=True))
+    return output, tuple(rest[:count]), {name: values[i] for name, i in gates.items()}
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What the flat list of an autograd function's tensors means, and what is not differentiated."""
+
+    plan: Plan
+    shared: Shared
+    restarts: bool
+    valid: Tensor | None
+    reset: Tensor | None
+
+    def inputs(self, tensors: Sequence[Tensor]) -> Inputs:
+        """The tensors by their use."""
+        count = len(self.plan.graph.states)
+        x, *rest = tensors
+        states, rest = tuple(rest[:count]), rest[count:]
+        start, rest = (tuple(rest[:count]), rest[count:]) if self.restarts else (None, rest)
+        weights, masks = rest[: len(self.shared.tensors)], tuple(rest[len(self.shared.tensors) :])
+        return Inputs(x, states, self.shared.parameters(weights), masks, self.valid, self.reset, start)
+
+
+def _forward(call: _Call, options: Options, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], cpu.Saved]:
+    with torch.no_grad():
+        inputs = call.inputs([_plain(t.detach()) for t in tensors])
+        output, states, gates, saved = cpu.forward(lower(call.plan, options), inputs)
+    return (output, *states, *gates.values()), saved
+
+
+def _plain(value: Tensor) -> Tensor:
+    """`value` with neighbouring columns."""
+    return value if value.dim() == 0 or value.stride(-1) == 1 or value.shape[-1] == 1 else value.contiguous()
+
+
+class _Sequence(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, call: _Call, options: Options, *tensors: Tensor) -> Any:
+        results, ctx.saved = _forward(call, options, tensors)
+        ctx.call, ctx.options = call, options
+        # autograd notices a weight, or an output, that was changed in place before backward
+        ctx.save_for_backward(*tensors, results[0])
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *d: Tensor) -> Any:
+        call: _Call = ctx.call
+        *tensors, output = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True: someone will differentiate these gradients
+            return None, None, *_differentiable(call, tensors, d, ctx.options)
+        count = 1 + len(call.plan.graph.states)
+        d_x, d_first, found = cpu.backward(ctx.saved, d[0], d[1:count], d[count:])
+        masks = len(tensors) - 1 - len(d_first) - len(call.shared.tensors)
+        return None, None, d_x, *d_first, *call.shared.gradients(found), *([None] * masks)
+
+
+def _differentiable(
+    call: _Call, tensors: Sequence[Tensor], d: Sequence[Tensor], options: Options
+) -> list[Tensor | None]:
+    """The gradients, computed so that autograd can differentiate them again."""
+    result = unroll(call.plan, call.inputs(tensors), options.gates)
+    nodes = call.plan.graph.nodes
+    kept = [over_time(result.kept[i], nodes[i].size, result.output) for i in options.gates]
+    wanted = [t for t in tensors if t.requires_grad]
+    outputs = (result.output, *result.states, *kept)
+    gradients = torch.autograd.grad(outputs, wanted, d, create_graph=True, allow_unused=True, materialize_grads=True)
+    found = iter(gradients)
+    return [next(found) if t.requires_grad else None for t in tensors]
