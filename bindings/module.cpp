@@ -2,11 +2,10 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <optional>
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -19,48 +18,64 @@
 
 namespace nb = nanobind;
 
+void bind_generation(nb::module_& m); // generation.cpp
+
 namespace {
 
 using Words = std::vector<std::int64_t>;
 
-// Groups of `size` numbers.
-template <typename Item, typename Make>
-std::vector<Item> grouped(const Words& words, std::size_t size, const char* what, Make make) {
-    if (words.size() % size != 0) throw std::invalid_argument(std::string(what) + ": not a multiple of its group");
-    std::vector<Item> items;
-    for (std::size_t i = 0; i < words.size(); i += size) items.push_back(make(words.data() + i));
-    return items;
-}
+// A call whose addresses are a tensor's number and an offset in bytes, so that one description serves many calls.
+class Call {
+  public:
+    Call(const ifog::Program& program, const Words& given, const Words& weights, const Words& totals,
+         const Words& begin, const Words& end, std::size_t steps, std::size_t batch, bool reverse)
+        : program_(program) {
+        each(given, 4, [&](const std::int64_t* w) { call_.bindings.push_back({address(w), w[2], w[3]}); });
+        each(weights, 4, [&](const std::int64_t* w) { call_.weights.push_back({address(w), w[2], w[3]}); });
+        each(totals, 2, [&](const std::int64_t* w) { call_.totals.push_back(address(w)); });
+        each(begin, 4, [&](const std::int64_t* w) { call_.initials.push_back({w[0], address(w + 1), w[3]}); });
+        each(end, 4, [&](const std::int64_t* w) { call_.finals.push_back({w[0], address(w + 1), w[3]}); });
+        call_.steps = steps;
+        call_.batch = batch;
+        call_.reverse = reverse;
+        ifog::check(program, call_);
+    }
 
-std::vector<ifog::Edge> edges(const Words& words) {
-    return grouped<ifog::Edge>(words, 3, "edges", [](const std::int64_t* w) {
-        return ifog::Edge{w[0], static_cast<std::uintptr_t>(w[1]), w[2]};
-    });
-}
+    void run(const std::vector<std::uintptr_t>& tensors, std::size_t threads, const std::string& isa) const {
+        const ifog::Kernels& kernels = ifog::kernels_named(isa);
+        if (tensors.size() < needed_) throw std::invalid_argument("run: too few tensors");
+        ifog::Call call = call_;
+        call.threads = threads;
+        std::size_t next = 0;
+        const auto resolve = [&](std::uintptr_t& offset) { offset += tensors[owners_[next++]]; };
+        for (auto& binding : call.bindings) resolve(binding.base);
+        for (auto& weight : call.weights) resolve(weight.data);
+        for (auto& total : call.totals) resolve(total);
+        for (auto& edge : call.initials) resolve(edge.data);
+        for (auto& edge : call.finals) resolve(edge.data);
+        const nb::gil_scoped_release release;
+        ifog::run(program_, call, kernels);
+    }
 
-void run(const ifog::Program& program, const Words& given, const Words& weights, const Words& totals,
-         const Words& initials, const Words& finals, std::size_t steps, std::size_t batch, std::size_t threads,
-         bool reverse, const std::string& isa) {
-    ifog::Call call;
-    call.bindings = grouped<ifog::Binding>(given, 7, "given", [](const std::int64_t* w) {
-        return ifog::Binding{static_cast<std::uintptr_t>(w[0]), w[1], w[2], w[3], w[4],
-                             static_cast<std::uintptr_t>(w[5]), w[6]};
-    });
-    call.weights = grouped<ifog::WeightSource>(weights, 3, "weights", [](const std::int64_t* w) {
-        return ifog::WeightSource{static_cast<std::uintptr_t>(w[0]), w[1], w[2]};
-    });
-    call.totals.assign(totals.begin(), totals.end());
-    call.initials = edges(initials);
-    call.finals = edges(finals);
-    call.steps = steps;
-    call.batch = batch;
-    call.threads = threads;
-    call.reverse = reverse;
-    ifog::check(program, call);
-    const ifog::Kernels& kernels = ifog::kernels_named(isa);
-    const nb::gil_scoped_release release;
-    ifog::run(program, call, kernels);
-}
+  private:
+    template <typename Take> static void each(const Words& words, std::size_t size, Take take) {
+        if (words.size() % size != 0) throw std::invalid_argument("call: the words are no whole groups");
+        for (std::size_t i = 0; i < words.size(); i += size) take(words.data() + i);
+    }
+
+    // Remembers whose the next address is; gives the offset.
+    std::uintptr_t address(const std::int64_t* words) {
+        if (words[0] < 0 || words[1] < 0) throw std::invalid_argument("call: a negative address");
+        owners_.push_back(static_cast<std::size_t>(words[0]));
+        needed_ = std::max(needed_, owners_.back() + 1);
+        return static_cast<std::uintptr_t>(words[1]);
+    }
+
+    const ifog::Program program_;
+    ifog::Call call_;
+    std::vector<std::size_t> owners_;
+    std::size_t needed_ = 0;
+};
 
 // A one-dimensional tensor of bytes whose memory returns to the pool when the last tensor that uses it is gone.
 nb::ndarray<nb::pytorch, std::uint8_t, nb::ndim<1>> borrow(std::size_t bytes) {
@@ -72,6 +87,7 @@ nb::ndarray<nb::pytorch, std::uint8_t, nb::ndim<1>> borrow(std::size_t bytes) {
 } // namespace
 
 NB_MODULE(_engine, m) {
+    nb::set_leak_warnings(false); // what Python still caches when it ends is no leak
     m.doc() = "The C++ engine of ifog; use it through ifog.kernels.";
     m.def(
         "cpu_features",
@@ -92,8 +108,12 @@ NB_MODULE(_engine, m) {
     nb::class_<ifog::Program>(m, "Program", "The program of one step.")
         .def(nb::new_([](const Words& words) { return new ifog::Program(ifog::Program::decode(words)); }),
              nb::arg("words"));
-    m.def("run", &run, nb::arg("program"), nb::arg("given"), nb::arg("weights"), nb::arg("totals"),
-          nb::arg("initials"), nb::arg("finals"), nb::arg("steps"), nb::arg("batch"), nb::arg("threads"),
-          nb::arg("reverse"), nb::arg("isa"),
-          "Runs a program over a sequence: addresses and strides as csrc/ifog/loop.hpp describes them.");
+    nb::class_<Call>(m, "Call", "A program and what is bound to it, addresses left open.")
+        .def(nb::init<const ifog::Program&, const Words&, const Words&, const Words&, const Words&, const Words&,
+                      std::size_t, std::size_t, bool>(),
+             nb::arg("program"), nb::arg("given"), nb::arg("weights"), nb::arg("totals"), nb::arg("begin"),
+             nb::arg("end"), nb::arg("steps"), nb::arg("batch"), nb::arg("reverse"))
+        .def("run", &Call::run, nb::arg("tensors"), nb::arg("threads"), nb::arg("isa"),
+             "Runs it over a sequence whose tensors lie at these addresses.");
+    bind_generation(m);
 }

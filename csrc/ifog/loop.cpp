@@ -230,14 +230,8 @@ class Worker {
                 view.data = operand_copy(i, s);
             } else if (kind == PlaceKind::given || kind == PlaceKind::given_bf16) {
                 const Binding& binding = call_.bindings[next++];
-                if (binding.except == static_cast<std::int64_t>(t)) {
-                    view.data = reinterpret_cast<char*>(binding.other);
-                    view.stride = binding.other_row;
-                    continue;
-                }
-                const std::int64_t index = static_cast<std::int64_t>(t) + binding.shift;
-                view.data = reinterpret_cast<char*>(binding.base) +
-                            index * binding.step * static_cast<std::int64_t>(view.element);
+                view.data = reinterpret_cast<char*>(binding.base) + static_cast<std::int64_t>(t) * binding.step *
+                                                                        static_cast<std::int64_t>(view.element);
                 view.stride = binding.row;
             }
         }

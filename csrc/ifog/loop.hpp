@@ -80,14 +80,10 @@ struct Program {
     [[nodiscard]] bool columns_split() const;
 };
 
-// Where a `given` place lies at step t: base + (t + shift) * step; at step `except` it lies at `other`. Strides count
-// elements.
+// Where a `given` place lies at step t: base + t * step. Strides count elements.
 struct Binding {
     std::uintptr_t base = 0;
-    std::int64_t step = 0, row = 0, shift = 0;
-    std::int64_t except = -1;
-    std::uintptr_t other = 0;
-    std::int64_t other_row = 0;
+    std::int64_t step = 0, row = 0;
 };
 
 struct WeightSource {

@@ -13,7 +13,7 @@ import ifog
 from ifog.cells import affine, cell, sigmoid, tanh
 from ifog.compiler import Cell
 from ifog.errors import BackendError, ConfigError, ShapeError
-from ifog.kernels import aten
+from ifog.kernels import aten, available
 from ifog.layers import detach_state
 
 CELLS = ["elman", "lstm", "gru", "gru_cho", "mut1", "indrnn", "mingru", "tgru"]
@@ -213,11 +213,19 @@ def test_a_weight_changed_before_backward_is_noticed() -> None:
 
 
 def test_the_choice_of_backend_has_a_reason() -> None:
-    assert layer("lstm").choice().backend == "aten"
-    assert layer("lstm").choice(masked=True) == ("symbolic", "PyTorch's own kernels can't: lengths or resets are given")
+    if available():
+        assert layer("lstm").float().choice() == ("cpu", "the engine compiles every cell")
+        assert layer("gru_cho").float().choice(masked=True, gates=True).backend == "cpu"
+    doubles = "the weights are torch.float64"
+    assert layer("lstm").choice() == ("aten", f"its graph is one of PyTorch's own recurrences, and {doubles}")
+    lengths = f"{doubles}, and PyTorch's own kernels can't: lengths or resets are given"
+    assert layer("lstm").choice(masked=True) == ("symbolic", lengths)
+    assert layer("lstm").choice(gates=True) == ("reference", f"gates are returned, and {doubles}")
     assert layer("gru_cho").choice().backend == "symbolic"
     with pytest.raises(BackendError, match="none of PyTorch's own"):
         layer("gru_cho", backend="aten")(random(2, 1, 4))
+    with pytest.raises(BackendError, match="the weights are torch.float64"):
+        layer("gru_cho", backend="cpu")(random(2, 1, 4))
     with pytest.raises(BackendError, match="quantum"):
         layer("gru_cho", backend="quantum")
 

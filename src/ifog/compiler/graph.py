@@ -79,6 +79,13 @@ class Graph:
     names: tuple[tuple[str, int], ...]
 
     @cached_property
+    def _hash(self) -> int:
+        return hash((self.name, self.nodes, self.parameters, self.states, self.output, self.names))
+
+    def __hash__(self) -> int:
+        return self._hash  # looked up at every call of a layer, computed once
+
+    @cached_property
     def levels(self) -> tuple[Level, ...]:
         """The level of every node."""
         leaves = {"input": Level.INPUT, "mask": Level.INPUT, "state": Level.STEP}

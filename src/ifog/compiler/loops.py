@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from ifog.compiler.gradients import Gradients, differentiate
@@ -80,6 +80,19 @@ class Loops:
     operands: tuple[int, ...]
     collected: dict[int, Hashable]
     totals: tuple[int, ...]
+
+    @cached_property
+    def fixed(self) -> tuple[int, ...]:
+        """The values computed before the loops that these read as they are."""
+        given = (*self.forward.given, *(self.backward.given if self.backward else ()))
+        roles = [g.role for g in given if isinstance(g.role, tuple)]
+        return tuple(dict.fromkeys(int(str(r[1])) for r in roles if r[0] == "fixed"))
+
+    def ends(self, *, reverse: bool) -> list[int]:
+        """Whose start and end the carried places of a loop are: numbers of states, of totals for `start` after them."""
+        if reverse:
+            return list(range(len(self.backward.carried) if self.backward else 0))
+        return [k for k, role in enumerate(self.history) if role is None] + list(self.operands)
 
 
 @lru_cache(maxsize=256)

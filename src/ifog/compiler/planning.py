@@ -44,6 +44,9 @@ class Plan:
     step: tuple[Stage, ...]
     fused: bool = False
 
+    def __hash__(self) -> int:
+        return hash((self.graph, self.fused))
+
     @cached_property
     def levels(self) -> tuple[Level, ...]:
         """How often each value is computed."""

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ifog.compiler.graph import matrices
 from ifog.compiler.operations import OPERATIONS
@@ -86,6 +86,7 @@ class Code:
         weights: The matrices to bind.
         totals: What the sums are for, in the order of their places.
         carried: For each carried leaf (and each operand leaf after them) the place where it starts and ends.
+        calls: Room for who runs the program to remember what it bound.
     """
 
     words: tuple[int, ...]
@@ -94,6 +95,7 @@ class Code:
     weights: tuple[Weight, ...]
     totals: tuple[Hashable, ...]
     carried: tuple[int, ...]
+    calls: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any], compare=False, repr=False)
 
 
 class _Virtual(NamedTuple):

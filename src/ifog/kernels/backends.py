@@ -19,7 +19,6 @@ from ifog.compiler.execution import over_time, unroll
 from ifog.compiler.planning import Plan
 from ifog.errors import BackendError
 from ifog.kernels import aten, compiled, symbolic
-from ifog.kernels.sharing import Shared
 
 __all__ = ["BACKENDS", "Backend", "Choice", "choose", "run"]
 
@@ -113,7 +112,7 @@ def run(
     choice: Choice,
     names: tuple[str, ...] = (),
     half: bool = False,
-    shared: Shared | None = None,
+    weights: compiled.Weights | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """Runs a sequence on the chosen backend.
 
@@ -126,9 +125,9 @@ def run(
         return *aten.run(recurrence, inputs.x, inputs.states, inputs.parameters), {}
     if torch.is_autocast_enabled(inputs.x.device.type):  # these run in the weights' precision from end to end
         with torch.autocast(inputs.x.device.type, enabled=False):
-            return run(plan, _in_one_type(inputs), choice, names, half, shared)
+            return run(plan, _in_one_type(inputs), choice, names, half, weights)
     if choice.backend == "cpu" and not empty:
-        return compiled.run(plan, inputs, names, half, shared)
+        return compiled.run(plan, inputs, names, half, weights)
     if choice.backend != "reference" and not names:
         return *symbolic.run(plan, inputs), {}
     wanted = {name: i for name, i in plan.graph.names if name in names}

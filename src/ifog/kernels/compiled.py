@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from itertools import pairwise
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -22,7 +23,14 @@ from ifog.kernels import cpu
 from ifog.kernels.loading import available
 from ifog.kernels.sharing import Shared
 
-__all__ = ["obstacle", "run"]
+__all__ = ["Weights", "obstacle", "run"]
+
+
+class Weights(NamedTuple):
+    """A cell's parameters as they lie in memory."""
+
+    shared: Shared
+    tensors: tuple[Tensor, ...]
 
 
 def obstacle(plan_: Plan, gates: bool) -> str:
@@ -40,26 +48,28 @@ def obstacle(plan_: Plan, gates: bool) -> str:
 
 
 def run(
-    plan_: Plan, inputs: Inputs, names: tuple[str, ...] = (), half: bool = False, shared: Shared | None = None
+    plan_: Plan, inputs: Inputs, names: tuple[str, ...] = (), half: bool = False, weights: Weights | None = None
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """The output `(T, B, P)`, the last states and the named values of a sequence.
 
     Args:
         plan_: The recurrence.
-        inputs: Tensors; `parameters` is ignored where `shared` is given.
+        inputs: Tensors; `parameters` is ignored where `weights` is given.
         names: The named values wanted.
         half: Whether matrix products take bf16.
-        shared: Parameters that lie together in memory.
+        weights: Parameters that lie together in memory.
     """
     fused = plan(plan_.graph, fused=True)
     gates = {name: i for name, i in fused.graph.names if name in names}
-    shared = Shared.of(inputs.parameters) if shared is None else shared
+    if weights is None:
+        weights = Weights(Shared.of(inputs.parameters), tuple(inputs.parameters.values()))
+    shared = weights.shared
     call = _Call(fused, shared, inputs.start is not None, inputs.valid, inputs.reset)
-    tensors = (inputs.x, *inputs.states, *(inputs.start or ()), *shared.tensors, *inputs.masks)
+    tensors = (inputs.x, *inputs.states, *(inputs.start or ()), *weights.tensors, *inputs.masks)
     train = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     options = Options(
         train, half, train and inputs.x.requires_grad, inputs.valid is not None, inputs.reset is not None,
-        tuple(dict.fromkeys(gates.values())), tuple(shared.pieces),
+        tuple(dict.fromkeys(gates.values())), shared.order,
     )  # fmt: skip
     if train:
         output, *rest = cast("tuple[Tensor, ...]", _Sequence.apply(call, options, *tensors))
@@ -80,21 +90,24 @@ class _Call:
     valid: Tensor | None
     reset: Tensor | None
 
+    def cut(self, tensors: Sequence[Tensor]) -> tuple[Any, ...]:
+        """x, states, start, weights, masks."""
+        count, weights = len(self.plan.graph.states), self.shared.count
+        ends = [1, 1 + count, 1 + count * (1 + self.restarts), 1 + count * (1 + self.restarts) + weights, len(tensors)]
+        return (tensors[0], *(tuple(tensors[a:b]) for a, b in pairwise(ends)))
+
     def inputs(self, tensors: Sequence[Tensor]) -> Inputs:
-        """The tensors by their use."""
-        count = len(self.plan.graph.states)
-        x, *rest = tensors
-        states, rest = tuple(rest[:count]), rest[count:]
-        start, rest = (tuple(rest[:count]), rest[count:]) if self.restarts else (None, rest)
-        weights, masks = rest[: len(self.shared.tensors)], tuple(rest[len(self.shared.tensors) :])
-        return Inputs(x, states, self.shared.parameters(weights), masks, self.valid, self.reset, start)
+        """What the executor that autograd differentiates takes."""
+        x, states, start, weights, masks = self.cut(tensors)
+        return Inputs(x, states, self.shared.parameters(weights), masks, self.valid, self.reset, start or None)
 
 
 def _forward(call: _Call, options: Options, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], cpu.Saved]:
     with torch.no_grad():
-        inputs = call.inputs([_plain(t.detach()) for t in tensors])
-        output, states, gates, saved = cpu.forward(lower(call.plan, options), inputs)
-    return (output, *states, *gates.values()), saved
+        x, states, start, weights, masks = call.cut([_plain(t.detach()) for t in tensors])
+        given = cpu.Tensors(x, states, start, call.shared.add(weights), masks, call.valid, call.reset)
+        output, last, gates, saved = cpu.forward(lower(call.plan, options), call.shared.summed, given)
+    return (output, *last, *gates), saved
 
 
 def _plain(value: Tensor) -> Tensor:
@@ -105,7 +118,7 @@ def _plain(value: Tensor) -> Tensor:
 class _Sequence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: _Call, options: Options, *tensors: Tensor) -> Any:
-        results, ctx.saved = _forward(call, options, tensors)
+        results, ctx.saved = _forward(call, options, tensors)  # whose arrays are no results: no circle back to ctx
         ctx.call, ctx.options = call, options
         # autograd notices a weight, or an output, that was changed in place before backward
         ctx.save_for_backward(*tensors, results[0])
@@ -114,12 +127,12 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *d: Tensor) -> Any:
         call: _Call = ctx.call
-        *tensors, output = ctx.saved_tensors
+        *tensors, _ = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: someone will differentiate these gradients
             return None, None, *_differentiable(call, tensors, d, ctx.options)
         count = 1 + len(call.plan.graph.states)
         d_x, d_first, found = cpu.backward(ctx.saved, d[0], d[1:count], d[count:])
-        masks = len(tensors) - 1 - len(d_first) - len(call.shared.tensors)
+        masks = len(tensors) - 1 - len(d_first) - call.shared.count
         return None, None, d_x, *d_first, *call.shared.gradients(found), *([None] * masks)
 
 

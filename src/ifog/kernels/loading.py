@@ -12,12 +12,12 @@ import importlib
 import os
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Engine", "EngineMissingWarning", "available", "engine", "instruction_set"]
+__all__ = ["Engine", "EngineMissingWarning", "available", "engine", "instruction_set", "loaded_engine"]
 
 
 class EngineMissingWarning(RuntimeWarning):
@@ -28,6 +28,7 @@ class Engine(Protocol):
     """What the compiled module `ifog._engine` offers (bindings/module.cpp)."""
 
     Program: Callable[[list[int]], object]
+    Call: Callable[..., Any]
 
     def cpu_features(self) -> list[str]:
         """Names of the instruction sets this machine can run, weakest first, as "avx2" or "amx_bf16"."""
@@ -55,13 +56,6 @@ class Engine(Protocol):
 
     def release_idle_memory(self) -> None:
         """Gives the pool's idle memory back."""
-        ...
-
-    def run(
-        self, program: object, given: list[int], weights: list[int], totals: list[int], initials: list[int],
-        finals: list[int], steps: int, batch: int, threads: int, reverse: bool, isa: str,
-    ) -> None:  # fmt: skip
-        """Runs a program over a sequence (csrc/ifog/loop.hpp)."""
         ...
 
 
@@ -120,6 +114,14 @@ def engine() -> Engine | None:
     if isinstance(loaded, ImportError):
         _warn_once(str(loaded))
         return None
+    return loaded
+
+
+def loaded_engine() -> Engine:
+    """The C++ engine, where `available` said that it is there."""
+    loaded = _load()
+    if isinstance(loaded, ImportError):
+        raise loaded
     return loaded
 
 

@@ -7,6 +7,8 @@ neighbours. Takes and gives tensors. Never differentiates: it serves the inside 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -23,36 +25,75 @@ class Piece(NamedTuple):
     stop: int
 
 
-class Shared(NamedTuple):
-    """Parameters by name, each the sum of its pieces of `tensors`.
+@dataclass(frozen=True)
+class Shared:
+    """Which rows of which tensors each parameter of a cell is.
 
-    A stacked tensor's pieces are expected to cover it, in the order of its rows.
+    Attributes:
+        pieces: By parameter, one piece or several whose sum it is.
+        count: How many tensors there are.
     """
 
-    tensors: tuple[Tensor, ...]
     pieces: Mapping[str, tuple[Piece, ...]]
+    count: int
 
     @classmethod
     def of(cls, parameters: Mapping[str, Tensor]) -> Shared:
         """Each parameter a tensor of its own."""
-        rows = {name: (Piece(k, 0, len(v)),) for k, (name, v) in enumerate(parameters.items())}
-        return cls(tuple(parameters.values()), rows)
+        return _single(tuple((name, len(v)) for name, v in parameters.items()))
+
+    @cached_property
+    def key(self) -> int:
+        """Equal for equal pieces."""
+        return hash(tuple(self.pieces.items()))
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The parameters' names."""
+        return tuple(self.pieces)
+
+    @cached_property
+    def sums(self) -> tuple[tuple[int, ...], ...]:
+        """The sets of tensors that are added up, row by row, to make parameters."""
+        return tuple(dict.fromkeys(tuple(p.tensor for p in ps) for ps in self.pieces.values() if len(ps) > 1))
+
+    @cached_property
+    def summed(self) -> Shared:
+        """The same where each such sum is one tensor more, after the others."""
+        pieces = {
+            name: ps if len(ps) == 1 else (ps[0]._replace(tensor=self.count + self.sums.index(tuple(p.tensor for p in ps))),)
+            for name, ps in self.pieces.items()
+        }
+        return Shared(pieces, self.count + len(self.sums))
+
+    def add(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The tensors that `summed` speaks of."""
+        return (*tensors, *(torch.stack([tensors[k] for k in ks]).sum(0) for ks in self.sums))
 
     def parameters(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The parameters by name, from `tensors` in place of the own ones."""
+        """The parameters by name."""
         found: dict[str, Tensor] = {}
         for name, pieces in self.pieces.items():
-            parts = [tensors[p.tensor][p.start : p.stop] for p in pieces]
+            parts = [_part(tensors[p.tensor], p) for p in pieces]
             found[name] = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
         return found
 
     def gradients(self, found: Mapping[str, Tensor]) -> list[Tensor]:
         """The gradient of each tensor, from those of the parameters."""
-        parts: list[list[tuple[int, Tensor]]] = [[] for _ in self.tensors]
+        parts: list[list[tuple[int, Tensor]]] = [[] for _ in range(self.count)]
         for name, pieces in self.pieces.items():
             for p in pieces:
                 parts[p.tensor].append((p.start, found[name]))
         return [side_by_side([v for _, v in sorted(rows, key=lambda r: r[0])]) for rows in parts]
+
+
+def _part(tensor: Tensor, piece: Piece) -> Tensor:
+    return tensor if piece.stop - piece.start == tensor.shape[0] else tensor[piece.start : piece.stop]
+
+
+@lru_cache(maxsize=1024)
+def _single(sizes: tuple[tuple[str, int], ...]) -> Shared:
+    return Shared({name: (Piece(k, 0, n),) for k, (name, n) in enumerate(sizes)}, len(sizes))
 
 
 def side_by_side(parts: Sequence[Tensor]) -> Tensor:

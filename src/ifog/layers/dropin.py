@@ -21,6 +21,7 @@ from ifog import cells
 from ifog.compiler.planning import plan
 from ifog.errors import ConfigError
 from ifog.kernels import aten
+from ifog.kernels.compiled import Weights
 from ifog.kernels.sharing import Piece, Shared
 from ifog.layers.stack import Stack, States
 
@@ -150,14 +151,14 @@ class _DropIn(Stack):
             found[self.recurrence.projection] = weights[-1]
         return found
 
-    def shared_parameters(self, layer: int, direction: int) -> Shared | None:
+    def shared_parameters(self, layer: int, direction: int) -> Weights | None:
         """The stacked weights themselves, with the rows of each gate."""
         if not self.bias:  # the cell's biases are zeros that no tensor holds
             return None
-        return Shared(tuple(self.all_weights[layer * self.directions + direction]), self._pieces)
+        return Weights(self._shared, tuple(self.all_weights[layer * self.directions + direction]))
 
     @cached_property
-    def _pieces(self) -> Mapping[str, tuple[Piece, ...]]:
+    def _shared(self) -> Shared:
         """Which rows of the stacked weights each parameter of the cell is."""
         found: dict[str, tuple[Piece, ...]] = {}
         for k, gate in enumerate(self.recurrence.gates):
@@ -169,7 +170,7 @@ class _DropIn(Stack):
                 found[gate.b_x[0]] = (Piece(2, *span), Piece(3, *span))
         if self.recurrence.projection:
             found[self.recurrence.projection] = (Piece(4, 0, self.proj_size),)
-        return found
+        return Shared(found, len(self.all_weight_names[0]))
 
     def first_states(self, batch: int, like: Tensor) -> States:
         """Zeros for each layer and direction."""

@@ -18,7 +18,7 @@ from ifog.compiler.evaluation import Inputs
 from ifog.compiler.planning import Plan
 from ifog.errors import ConfigError, ShapeError
 from ifog.kernels import backends
-from ifog.kernels.sharing import Shared
+from ifog.kernels.compiled import Weights
 from ifog.layers.masks import Extent, draw, extent, reversal
 from ifog.layers.state import state_type
 
@@ -79,7 +79,7 @@ class Stack(nn.Module):
     def cell_parameters(self, layer: int, direction: int) -> Mapping[str, Tensor]:
         """The parameters of one layer and direction by the names that its graph uses."""
 
-    def shared_parameters(self, layer: int, direction: int) -> Shared | None:
+    def shared_parameters(self, layer: int, direction: int) -> Weights | None:
         """The same where they lie together in memory; None: they don't."""
         return None
 

@@ -1,0 +1,360 @@
+"""The engine as operators that PyTorch's compilers trace around: `ifog::sequence` and `ifog::sequence_backward`.
+
+Owns their schemas, shapes and derivatives, and the names by which they know recurrences: an operator takes tensors,
+numbers and strings, and a plan is none of these. Takes a plan and tensors, gives tensors. Both are functional: they
+change none of their arguments, and no result shares memory with an argument or another result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ifog.compiler.evaluation import Inputs
+from ifog.compiler.execution import over_time, unroll
+from ifog.compiler.loops import Loops, Options, lower
+from ifog.compiler.planning import Plan, Stage, plan
+from ifog.errors import BackendError
+from ifog.kernels import cpu, outside
+from ifog.kernels.sharing import Piece, Shared
+
+__all__ = ["register", "run"]
+
+Shapes = list[tuple[tuple[int, ...], torch.dtype]]
+
+# the names of recurrences
+
+
+@dataclass(frozen=True)
+class _Recurrence:
+    """What a name stands for: a fused plan, where its parameters lie, and the values that are given out."""
+
+    plan: Plan
+    shared: Shared
+    gates: tuple[int, ...]
+
+    @cached_property
+    def name(self) -> str:
+        """The same in every process."""
+        content = repr((self.plan.graph, self.shared.count, list(self.shared.pieces.items()), self.gates))
+        return f"{self.plan.graph.name}-{hashlib.sha256(content.encode()).hexdigest()[:24]}"
+
+    @cached_property
+    def constant(self) -> tuple[int, ...]:
+        """The values that depend on weights alone."""
+        return tuple(_values(self.plan.constant))
+
+    def before(self, loops: Loops) -> list[int]:
+        """The values computed before the loop that lie in no slot."""
+        return [*self.constant, *(n for n in _values(self.plan.input) if n not in loops.blocks)]
+
+
+def _values(stages: Iterable[Stage]) -> list[int]:
+    return [n for s in stages for n in (*(p for group in s.products for p in group), *s.program)]
+
+
+_recurrences: dict[str, _Recurrence] = {}
+
+
+def register(
+    plan_: Plan, shared: Shared | None = None, parameters: tuple[str, ...] = (), names: tuple[str, ...] = ()
+) -> tuple[str, tuple[int, ...]]:
+    """Makes a recurrence known to the operators.
+
+    Args:
+        plan_: The recurrence.
+        shared: Where its parameters lie; None: each in a tensor of its own.
+        parameters: Their names in the order of these tensors, where it is not the graph's.
+        names: The named values that are given out.
+
+    Returns:
+        The recurrence's name, and for each of `names` its place among the values given out.
+    """
+    fused = plan(plan_.graph, fused=True)
+    if shared is None:
+        rows = {p.name: p.shape[0] for p in fused.graph.parameters}
+        order = parameters or tuple(rows)
+        shared = Shared({name: (Piece(k, 0, rows[name]),) for k, name in enumerate(order)}, len(order))
+    nodes = dict(fused.graph.names)
+    gates = tuple(dict.fromkeys(nodes[name] for name in names))
+    found = _Recurrence(fused, shared, gates)
+    _recurrences.setdefault(found.name, found)
+    return found.name, tuple(gates.index(nodes[name]) for name in names)
+
+
+def _recurrence(name: str) -> _Recurrence:
+    found = _recurrences.get(name)
+    if found is None:
+        raise BackendError(
+            f"no recurrence is called {name!r} in this process: an exported program holds the name of its cell, not "
+            "its equations; make a layer of the same cell and sizes and trace it, or give its plan to "
+            "ifog.kernels.operators.register, before the program runs"
+        )
+    return found
+
+
+# it reads and makes plans, which a tracer need not see: the name it gives is all that matters
+_register: Any = torch.compiler.assume_constant_result(register)
+
+
+def run(
+    plan_: Plan,
+    inputs: Inputs,
+    names: tuple[str, ...] = (),
+    half: bool = False,
+    shared: Shared | None = None,
+    weights: Sequence[Tensor] = (),
+) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+    """As `compiled.run`, through the operators; `shared` and `weights` where parameters lie together."""
+    name, places = _register(plan_, shared, tuple(inputs.parameters), names)
+    tensors = list(inputs.parameters.values()) if shared is None else list(weights)
+    leaves = (inputs.x, *inputs.states, *(inputs.start or ()), *tensors)
+    train = torch.is_grad_enabled() and any(t.requires_grad for t in leaves)
+    output, last, gates, _ = torch.ops.ifog.sequence(
+        name, inputs.x, list(inputs.states), list(inputs.start or ()), tensors, list(inputs.masks),
+        inputs.valid, inputs.reset, half, train and inputs.x.requires_grad, train,
+    )  # fmt: skip
+    return output, tuple(last), {n: gates[k] for n, k in zip(names, places, strict=True)}
+
+
+# the operators
+
+
+@dataclass(frozen=True)
+class _Call:
+    """The arguments that both operators share."""
+
+    recurrence: str
+    x: Tensor
+    states: Sequence[Tensor]
+    start: Sequence[Tensor]
+    weights: Sequence[Tensor]
+    masks: Sequence[Tensor]
+    valid: Tensor | None
+    reset: Tensor | None
+    half: bool
+    input_gradient: bool
+
+    @cached_property
+    def of(self) -> _Recurrence:
+        """What runs."""
+        return _recurrence(self.recurrence)
+
+    @property
+    def leaves(self) -> tuple[Tensor, ...]:
+        """What may be differentiated."""
+        return (self.x, *self.states, *self.start, *self.weights)
+
+    def loops(self, *, train: bool) -> Loops:
+        """The compiled loops."""
+        masked = (self.valid is not None, self.reset is not None)
+        order = self.of.shared.order
+        return lower(self.of.plan, Options(train, self.half, self.input_gradient, *masked, self.of.gates, order))
+
+    def tensors(self) -> cpu.Tensors:
+        """What the engine takes, with neighbouring columns."""
+        weights = self.of.shared.add([_columns(w) for w in self.weights])
+        lists = [tuple(_columns(t) for t in part) for part in (self.states, self.start, weights, self.masks)]
+        return cpu.Tensors(_columns(self.x), *lists, self.valid, self.reset)
+
+    def inputs(self) -> Inputs:
+        """What the executor that autograd differentiates takes."""
+        parameters = self.of.shared.parameters(self.weights)
+        start = tuple(self.start) or None
+        return Inputs(self.x, tuple(self.states), parameters, tuple(self.masks), self.valid, self.reset, start)
+
+    def kept(self, loops: Loops) -> Shapes:
+        """What gradients are computed from: slots, the states after each step, values computed before the loop."""
+        steps, batch = self.x.shape[:2]
+        nodes, sizes = self.of.plan.graph.nodes, self.of.plan.graph.state_sizes
+        halves = [torch.bfloat16 if half else torch.float32 for half in loops.half]
+        found: Shapes = [((steps, batch, n), dtype) for n, dtype in zip(loops.slots, halves, strict=True)]
+        found += [((steps + 1, batch, sizes[k]), torch.float32) for k in _histories(loops).values()]
+        for n in self.of.before(loops):
+            over = () if n in self.of.constant else (steps, batch)
+            found.append(((*over, nodes[n].size), torch.float32))
+        return found
+
+
+def _columns(value: Tensor) -> Tensor:
+    return value if value.dim() == 0 or value.stride(-1) == 1 or value.shape[-1] == 1 else value.contiguous()
+
+
+def _histories(loops: Loops) -> dict[Hashable, int]:
+    """The arrays of states after each step, but for the output, and whose they are."""
+    return {role: k for k, role in enumerate(loops.history) if role not in (None, "output")}
+
+
+def _sequence(*arguments: Any) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+    call, train = _Call(*arguments[:-1]), arguments[-1]
+    loops = call.loops(train=train)
+    with torch.no_grad():
+        output, last, gates, saved = cpu.forward(loops, call.of.shared.summed, call.tensors())
+        kept: list[Tensor] = []
+        if train:
+            arrays = [*(("slot", k) for k in range(len(loops.slots))), *_histories(loops)]
+            kept = [saved.arrays[role] for role in arrays] + [saved.values[n] for n in call.of.before(loops)]
+            kept = [v.expand(shape) for v, (shape, _) in zip(kept, call.kept(loops), strict=True)]
+        own = _unshared((*call.leaves, *call.masks), [output, *last, *gates, *kept])
+    ends = 1 + len(last), 1 + len(last) + len(gates)
+    return own[0], own[1 : ends[0]], own[ends[0] : ends[1]], own[ends[1] :]
+
+
+def _sequence_shapes(*arguments: Any) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+    call, train = _Call(*arguments[:-1]), arguments[-1]
+    graph, like = call.of.plan.graph, call.states[0]
+    steps, batch = call.x.shape[:2]
+    kept = call.kept(call.loops(train=True)) if train else []
+    return (
+        like.new_empty(steps, batch, graph.output_size),
+        [like.new_empty(batch, n) for n in graph.state_sizes],
+        [like.new_empty(steps, batch, graph.nodes[g].size) for g in call.of.gates],
+        [like.new_empty(shape, dtype=dtype) for shape, dtype in kept],
+    )
+
+
+def _sequence_backward(*arguments: Any) -> list[Tensor]:
+    call, (output, kept, d_output, d_last, d_gates) = _Call(*arguments[:-5]), arguments[-5:]
+    loops, shared = call.loops(train=True), call.of.shared
+    with torch.no_grad():
+        inputs = call.tensors()
+        rest = iter(kept)
+        arrays: dict[Hashable, Tensor] = {}
+        for k in range(len(loops.slots)):  # copies, because cotangents will be written over them
+            arrays["slot", k] = next(rest).clone(memory_format=torch.contiguous_format)
+        for role in _histories(loops):
+            arrays[role] = next(rest).contiguous()
+        if "output" in loops.history:
+            first = inputs.states[loops.history.index("output")]
+            arrays["output"] = torch.cat([first.unsqueeze(0), output])
+        values = outside.Values(loops, shared.summed.parameters(inputs.weights), inputs)
+        values.update(zip(call.of.before(loops), rest, strict=True))
+        saved = cpu.Saved(loops, shared.summed, inputs, values, arrays)
+        d_x, d_first, found = cpu.backward(saved, d_output, d_last, d_gates)
+        results = [*([] if d_x is None else [d_x]), *d_first, *shared.gradients(found)]
+        return _unshared((*call.leaves, *call.masks, output, *kept, d_output, *d_last, *d_gates), results)
+
+
+def _sequence_backward_shapes(*arguments: Any) -> list[Tensor]:
+    call = _Call(*arguments[:-5])
+    like = call.states[0]
+    return [like.new_empty(t.shape) for t in (call.leaves if _has_gradient(call) else call.leaves[1:])]
+
+
+def _has_gradient(call: _Call) -> bool:
+    """Whether the input's gradient is among the results."""
+    return call.input_gradient and call.x.is_floating_point()
+
+
+def _unshared(given: Iterable[Tensor], results: Iterable[Tensor]) -> list[Tensor]:
+    """`results`, copied where they have gaps or share memory with what was given or with each other."""
+    seen = {t.untyped_storage().data_ptr() for t in given}
+    own: list[Tensor] = []
+    for value in results:
+        storage = value.untyped_storage()
+        whole = value.is_contiguous() and storage.nbytes() == value.numel() * value.element_size()
+        if not whole or storage.data_ptr() in seen:
+            value = value.clone(memory_format=torch.contiguous_format)
+        seen.add(storage.data_ptr())
+        own.append(value)
+    return own
+
+
+# derivatives
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    call, ctx.train = _Call(*inputs[:-1]), inputs[-1]
+    result, _, _, kept = output
+    ctx.set_materialize_grads(False)
+    ctx.mark_non_differentiable(*kept)
+    ctx.recurrence, ctx.options = call.recurrence, (call.half, call.input_gradient)
+    lists = (call.states, call.start, call.weights, call.masks)
+    ctx.counts = [len(part) for part in lists]
+    # autograd notices a weight, or an output, that was changed in place before backward
+    ctx.save_for_backward(call.valid, call.reset, call.x, *(t for part in lists for t in part), result, *kept)
+
+
+def _derive(ctx: Any, d_output: Tensor | None, d_last: list[Any], d_gates: list[Any], d_kept: list[Any]) -> Any:
+    if not ctx.train:
+        raise BackendError("ifog::sequence was called with train=False, which keeps nothing to compute gradients from")
+    valid, reset, x, *rest = ctx.saved_tensors
+    lists: list[list[Tensor]] = []
+    for count in ctx.counts:
+        lists.append(rest[:count])
+        rest = rest[count:]
+    output, *kept = rest
+    arguments = (ctx.recurrence, x, *lists, valid, reset, *ctx.options)
+    call = _Call(*arguments)
+    d = _materialised(call, output, (d_output, *d_last, *d_gates))
+    if torch.is_grad_enabled():  # create_graph=True: someone will differentiate these gradients
+        results = _differentiable(call, d)
+    else:
+        ends = 1 + len(d_last)
+        found = torch.ops.ifog.sequence_backward(*arguments, output, kept, d[0], d[1:ends], d[ends:])
+        results = [*([] if _has_gradient(call) else [None]), *found]
+    following = iter(results)
+    d_x = next(following)
+    d_lists = [[next(following) for _ in part] for part in lists[:-1]]
+    return None, d_x, *d_lists, [None for _ in lists[-1]], None, None, None, None, None
+
+
+def _materialised(call: _Call, output: Tensor, d: Sequence[Tensor | None]) -> list[Tensor]:
+    """Zeros for the cotangents that there are none of."""
+    steps, batch = output.shape[:2]
+    nodes = call.of.plan.graph.nodes
+    shapes = [output.shape, *(s.shape for s in call.states), *((steps, batch, nodes[g].size) for g in call.of.gates)]
+    return [output.new_zeros(shape) if v is None else v for v, shape in zip(d, shapes, strict=True)]
+
+
+def _differentiable(call: _Call, d: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradients, computed so that autograd can differentiate them again."""
+    recurrence, leaves = call.of, call.leaves
+    result = unroll(recurrence.plan, call.inputs(), recurrence.gates)
+    nodes = recurrence.plan.graph.nodes
+    gates = [over_time(result.kept[g], nodes[g].size, result.output) for g in recurrence.gates]
+    wanted = [t for t in leaves if t.requires_grad]
+    outputs = (result.output, *result.states, *gates)
+    gradients = torch.autograd.grad(outputs, wanted, d, create_graph=True, allow_unused=True, materialize_grads=True)
+    found = iter(gradients)
+    return [next(found) if t.requires_grad else None for t in leaves]
+
+
+def _refuse(ctx: Any, *d: Any) -> Any:
+    raise BackendError(
+        "ifog::sequence_backward has no derivative of its own; differentiate ifog::sequence with create_graph=True"
+    )
+
+
+# the registration itself; `train`: keep what gradients need, `half`: products take bf16
+
+_ARGUMENTS = (
+    "str recurrence, Tensor x, Tensor[] states, Tensor[] start, Tensor[] weights, Tensor[] masks, "
+    "Tensor? valid, Tensor? reset, bool half, bool input_gradient"
+)
+_library = torch.library.Library("ifog", "FRAGMENT")
+for _name, _schema, _kernel, _shapes in (
+    (
+        "sequence",
+        f"({_ARGUMENTS}, bool train) -> (Tensor output, Tensor[] last, Tensor[] gates, Tensor[] kept)",
+        _sequence,
+        _sequence_shapes,
+    ),
+    (
+        "sequence_backward",
+        f"({_ARGUMENTS}, Tensor output, Tensor[] kept, Tensor d_output, Tensor[] d_last, Tensor[] d_gates) -> Tensor[]",
+        _sequence_backward,
+        _sequence_backward_shapes,
+    ),
+):
+    _library.define(_name + _schema, tags=(torch.Tag.pt2_compliant_tag,))
+    _library.impl(_name, _kernel, "CPU")
+    torch.library.register_fake(f"ifog::{_name}", _shapes, lib=_library)
+torch.library.register_autograd("ifog::sequence", _derive, setup_context=_remember, lib=_library)
+torch.library.register_autograd("ifog::sequence_backward", _refuse, lib=_library)
