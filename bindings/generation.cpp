@@ -70,7 +70,7 @@ void step(ifog::Stepper& stepper, bool pack, const Words& initials, const Words&
     stepper.finish(last);
 }
 
-std::unique_ptr<ifog::Generation> make_generation(std::vector<std::shared_ptr<ifog::Stepper>> layers,
+std::shared_ptr<ifog::Generation> make_generation(std::vector<std::shared_ptr<ifog::Stepper>> layers,
                                                   const Words& gathers, const Words& head, float temperature,
                                                   std::size_t top_k, float top_p, bool greedy) {
     if (head.size() != 9) throw std::invalid_argument("head: nine words");
@@ -81,7 +81,7 @@ std::unique_ptr<ifog::Generation> make_generation(std::vector<std::shared_ptr<if
     const ifog::Head output{weight_source(head.data()), static_cast<std::uintptr_t>(head[3]),
                             static_cast<std::size_t>(head[4]), static_cast<std::size_t>(head[5]),
                             step_binding(head.data() + 6)};
-    return std::make_unique<ifog::Generation>(std::move(layers), std::move(rows), output,
+    return std::make_shared<ifog::Generation>(std::move(layers), std::move(rows), output,
                                               ifog::Sampling{temperature, top_k, top_p, greedy});
 }
 
@@ -98,6 +98,9 @@ std::int64_t generate(ifog::Generation& generation, std::uintptr_t tokens, std::
 
 void bind_generation(nb::module_& m) {
     nb::class_<ifog::Stepper>(m, "Stepper", "One layer, one step at a time: csrc/ifog/stepper.hpp.")
+        .def(
+            "start", [](ifog::Stepper& stepper, const Words& initials) { stepper.start(edges(initials)); },
+            nb::arg("initials"), "Puts carried states in place, before step 0.")
         .def("step", &step, nb::arg("pack"), nb::arg("initials"), nb::arg("finals"),
              "One step, after packing the weights where that is wanted.");
     nb::class_<ifog::Generation>(m, "Generation", "The loop of generation: csrc/ifog/generation.hpp.")

@@ -28,13 +28,19 @@ using Words = std::vector<std::int64_t>;
 class Call {
   public:
     Call(const ifog::Program& program, const Words& given, const Words& weights, const Words& totals,
-         const Words& begin, const Words& end, std::size_t steps, std::size_t batch, bool reverse)
+         const Words& begin, const Words& end, const Words& moves_before, const Words& moves_after,
+         const std::vector<Words>& before, const std::vector<Words>& after, std::size_t steps, std::size_t batch,
+         bool reverse)
         : program_(program) {
         each(given, 4, [&](const std::int64_t* w) { call_.bindings.push_back({address(w), w[2], w[3]}); });
         each(weights, 4, [&](const std::int64_t* w) { call_.weights.push_back({address(w), w[2], w[3]}); });
         each(totals, 2, [&](const std::int64_t* w) { call_.totals.push_back(address(w)); });
         each(begin, 4, [&](const std::int64_t* w) { call_.initials.push_back({w[0], address(w + 1), w[3]}); });
         each(end, 4, [&](const std::int64_t* w) { call_.finals.push_back({w[0], address(w + 1), w[3]}); });
+        each(moves_before, 7, [&](const std::int64_t* w) { call_.moves_before.push_back(move(w)); });
+        each(moves_after, 7, [&](const std::int64_t* w) { call_.moves_after.push_back(move(w)); });
+        for (const Words& words : before) call_.before.push_back(projection(words));
+        for (const Words& words : after) call_.after.push_back(projection(words));
         call_.steps = steps;
         call_.batch = batch;
         call_.reverse = reverse;
@@ -53,6 +59,21 @@ class Call {
         for (auto& total : call.totals) resolve(total);
         for (auto& edge : call.initials) resolve(edge.data);
         for (auto& edge : call.finals) resolve(edge.data);
+        for (auto* moves : {&call.moves_before, &call.moves_after}) {
+            for (auto& move : *moves) {
+                resolve(move.from);
+                resolve(move.to);
+            }
+        }
+        for (auto* projections : {&call.before, &call.after}) {
+            for (auto& projection : *projections) {
+                resolve(projection.out.data);
+                for (auto& term : projection.terms) {
+                    resolve(term.operand.data);
+                    resolve(term.weight.data);
+                }
+            }
+        }
         const nb::gil_scoped_release release;
         ifog::run(program_, call, kernels);
     }
@@ -61,6 +82,30 @@ class Call {
     template <typename Take> static void each(const Words& words, std::size_t size, Take take) {
         if (words.size() % size != 0) throw std::invalid_argument("call: the words are no whole groups");
         for (std::size_t i = 0; i < words.size(); i += size) take(words.data() + i);
+    }
+
+    // from (tensor, offset, stride of a row), to (likewise), width
+    ifog::Move move(const std::int64_t* w) {
+        const std::uintptr_t from = address(w);
+        return {from, w[2], address(w + 3), w[5], static_cast<std::size_t>(w[6])};
+    }
+
+    // out (tensor, offset, stride, bf16?), columns; then for each term its operand likewise, its depth, its weight
+    // (tensor, offset, column stride, depth stride)
+    ifog::Projection projection(const Words& words) {
+        if (words.size() < 5 || (words.size() - 5) % 9 != 0) throw std::invalid_argument("call: no projection");
+        const std::int64_t* w = words.data();
+        ifog::Projection made;
+        made.out = {address(w), w[2], w[3] != 0};
+        made.columns = static_cast<std::size_t>(w[4]);
+        for (std::size_t i = 5; i < words.size(); i += 9) {
+            ifog::ProjectionTerm term;
+            term.operand = {address(w + i), w[i + 2], w[i + 3] != 0};
+            term.depth = static_cast<std::size_t>(w[i + 4]);
+            term.weight = {address(w + i + 5), w[i + 7], w[i + 8]};
+            made.terms.push_back(term);
+        }
+        return made;
     }
 
     // Remembers whose the next address is; gives the offset.
@@ -110,9 +155,11 @@ NB_MODULE(_engine, m) {
              nb::arg("words"));
     nb::class_<Call>(m, "Call", "A program and what is bound to it, addresses left open.")
         .def(nb::init<const ifog::Program&, const Words&, const Words&, const Words&, const Words&, const Words&,
-                      std::size_t, std::size_t, bool>(),
+                      const Words&, const Words&, const std::vector<Words>&, const std::vector<Words>&, std::size_t,
+                      std::size_t, bool>(),
              nb::arg("program"), nb::arg("given"), nb::arg("weights"), nb::arg("totals"), nb::arg("begin"),
-             nb::arg("end"), nb::arg("steps"), nb::arg("batch"), nb::arg("reverse"))
+             nb::arg("end"), nb::arg("moves_before"), nb::arg("moves_after"), nb::arg("before"), nb::arg("after"),
+             nb::arg("steps"), nb::arg("batch"), nb::arg("reverse"))
         .def("run", &Call::run, nb::arg("tensors"), nb::arg("threads"), nb::arg("isa"),
              "Runs it over a sequence whose tensors lie at these addresses.");
     bind_generation(m);

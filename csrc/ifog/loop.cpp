@@ -360,6 +360,47 @@ void pack(const Program& program, const Call& call, const Product& product, cons
     }
 }
 
+// Several projections one after the other, between all threads.
+class Projectors {
+  public:
+    Projectors(const std::vector<Projection>& all, const Kernels& kernels, bool half, std::size_t threads)
+        : threads_(threads) {
+        for (const Projection& one : all) {
+            each_.emplace_back(one, kernels, half);
+            packed_.push_back(packed_bytes_);
+            packed_bytes_ += each_.back().packed_bytes();
+            scratch_bytes_ = std::max(scratch_bytes_, each_.back().scratch_bytes());
+        }
+    }
+
+    [[nodiscard]] std::size_t bytes() const { return packed_bytes_ + threads_ * scratch_bytes_; }
+
+    void pack(char* memory, std::size_t thread) const {
+        for (std::size_t i = 0; i < each_.size(); ++i) each_[i].pack(memory + packed_[i], thread, threads_);
+    }
+
+    void multiply(char* memory, std::size_t thread, std::size_t rows) const {
+        const Part part = part_of(rows, thread, threads_);
+        char* const scratch = memory + packed_bytes_ + thread * scratch_bytes_;
+        for (std::size_t i = 0; i < each_.size(); ++i)
+            each_[i].multiply(memory + packed_[i], scratch, part.begin, part.end);
+    }
+
+  private:
+    const std::size_t threads_;
+    std::vector<Projector> each_;
+    std::vector<std::size_t> packed_;
+    std::size_t packed_bytes_ = 0, scratch_bytes_ = 0;
+};
+
+void carry_out(const Move& move, std::size_t rows) {
+    for (std::size_t row = 0; row < rows; ++row) {
+        const auto at = static_cast<std::int64_t>(row);
+        std::memcpy(reinterpret_cast<float*>(move.to) + at * move.to_row,
+                    reinterpret_cast<const float*>(move.from) + at * move.from_row, move.width * sizeof(float));
+    }
+}
+
 } // namespace
 
 void run(const Program& program, const Call& call, const Kernels& kernels) {
@@ -369,6 +410,8 @@ void run(const Program& program, const Call& call, const Kernels& kernels) {
 
     std::size_t packed_bytes = 0;
     std::vector<Packed> packed = plan_packing(program, product, packed_bytes);
+    const Projectors before(call.before, kernels, program.half, split.threads);
+    const Projectors after(call.after, kernels, program.half, split.threads);
     Barrier barrier(split.threads);
     std::vector<std::unique_ptr<Worker>> workers;
     std::size_t bytes = packed_bytes;
@@ -386,6 +429,7 @@ void run(const Program& program, const Call& call, const Kernels& kernels) {
     }
 
     const Block block(bytes);
+    const Block for_projections(std::max(before.bytes(), after.bytes()));
     for (Packed& p : packed) p.data = block.data() + reinterpret_cast<std::size_t>(p.data);
     char* next = block.data() + packed_bytes;
     std::memset(next, 0, bytes - packed_bytes);
@@ -398,15 +442,27 @@ void run(const Program& program, const Call& call, const Kernels& kernels) {
         next += worker->own_bytes();
     }
 
+    const std::size_t rows = call.steps * call.batch;
+    for (const Move& move : call.moves_before) carry_out(move, call.batch);
     parallel(split.threads, [&](std::size_t k) {
         kernels.enter();
         pack(program, call, product, packed, k, split.threads);
+        before.pack(for_projections.data(), k);
+        barrier.wait();
+        before.multiply(for_projections.data(), k, rows);
         workers[k]->initialise();
         barrier.wait();
         workers[k]->loop();
         workers[k]->finish();
+        if (!call.after.empty()) {
+            barrier.wait();
+            after.pack(for_projections.data(), k);
+            barrier.wait();
+            after.multiply(for_projections.data(), k, rows);
+        }
         kernels.leave();
     });
+    for (const Move& move : call.moves_after) carry_out(move, call.batch);
     for (const auto& worker : workers) worker->add_totals();
 }
 

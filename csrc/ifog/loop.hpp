@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "ifog/kernels.hpp"
+#include "ifog/projection.hpp"
 
 namespace ifog {
 
@@ -86,11 +87,6 @@ struct Binding {
     std::int64_t step = 0, row = 0;
 };
 
-struct WeightSource {
-    std::uintptr_t data = 0; // float
-    std::int64_t column_stride = 0, depth_stride = 0;
-};
-
 // Floats of the caller, a row per sequence, that a place starts from or that it is copied to after the last step.
 struct Edge {
     std::int64_t place = 0;
@@ -98,11 +94,22 @@ struct Edge {
     std::int64_t row = 0;
 };
 
+// Rows of floats to copy, one for each sequence.
+struct Move {
+    std::uintptr_t from = 0;
+    std::int64_t from_row = 0;
+    std::uintptr_t to = 0;
+    std::int64_t to_row = 0;
+    std::size_t width = 0;
+};
+
 struct Call {
     std::vector<Binding> bindings; // one for each place of kind given or given_bf16, in order
     std::vector<WeightSource> weights;
     std::vector<std::uintptr_t> totals; // one row of floats for each place of kind total, in order: written
     std::vector<Edge> initials, finals;
+    std::vector<Move> moves_before, moves_after;
+    std::vector<Projection> before, after; // over all steps, before and after the loop
     std::size_t steps = 0, batch = 0, threads = 1;
     bool reverse = false;
 };

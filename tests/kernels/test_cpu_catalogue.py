@@ -109,6 +109,8 @@ def test_token_ids_pick_columns_and_get_gradients_there(name: str, half: bool) -
 @pytest.mark.parametrize("name", ["lstm", "gru_cho", "mingru", "recurrent_highway"])
 @pytest.mark.parametrize("transform", [layer_normalized, residual, variational, weight_dropped, zoneout], ids=lambda t: t.__name__)
 def test_transformed_cells_and_their_masks_agree(transform: Any, name: str, half: bool) -> None:
+    if (transform, name) == (weight_dropped, "mingru"):
+        pytest.skip("it multiplies no state by a matrix")
     changed = transform(cells.get(name)).trace(5, 12)
     assert_agrees(case(changed, 4, 9, seed=1), half=half)
     assert_agrees(case(changed, 4, 9, seed=2, valid=True, reset=True, gates=True), half=half)

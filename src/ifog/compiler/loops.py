@@ -13,12 +13,12 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from ifog.compiler.gradients import Gradients, differentiate
-from ifog.compiler.graph import Level, Node
+from ifog.compiler.graph import Level, Node, matrices
 from ifog.compiler.planning import Plan
 from ifog.compiler.registers import Code, Given, Traffic, emit
 from ifog.compiler.scheduling import Position, Schedule, schedule
 
-__all__ = ["Block", "Loops", "Options", "lower"]
+__all__ = ["Block", "Loops", "Options", "Projection", "lower"]
 
 
 class Options(NamedTuple):
@@ -51,7 +51,19 @@ class Block(NamedTuple):
     width: int
 
 
-@dataclass(frozen=True)
+class Projection(NamedTuple):
+    """A product over all steps that the engine itself makes, before the forward loop or after the backward loop.
+
+    Attributes:
+        out: The node it gives: kept in its block, or the input's gradient.
+        terms: `(operand, matrix, transposed)`: the input's node, or cotangents that are kept in blocks.
+    """
+
+    out: int
+    terms: tuple[tuple[int, str, bool], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Loops:
     """The code of both loops and the memory between them.
 
@@ -87,6 +99,32 @@ class Loops:
         given = (*self.forward.given, *(self.backward.given if self.backward else ()))
         roles = [g.role for g in given if isinstance(g.role, tuple)]
         return tuple(dict.fromkeys(int(str(r[1])) for r in roles if r[0] == "fixed"))
+
+    @cached_property
+    def before(self) -> tuple[Projection, ...]:
+        """The products of the input alone that the forward loop reads."""
+        nodes = self.plan.graph.nodes
+        found: list[Projection] = []
+        for p in self.plan.sequences_of_products:
+            if len(nodes[p].args) == 1 and nodes[nodes[p].args[0]].op == "input" and p in self.blocks:
+                (name, flag), = matrices(nodes[p])  # fmt: skip
+                found.append(Projection(p, ((nodes[p].args[0], name, flag),)))
+        return tuple(found)
+
+    @cached_property
+    def after(self) -> tuple[Projection, ...]:
+        """The input's gradient, where it is one product of cotangents that the backward loop leaves in blocks."""
+        if self.gradients is None or not self.options.input_gradient:
+            return ()
+        nodes = self.gradients.nodes
+        results = [d for i, d in self.gradients.input.results if nodes[i].op == "input"]
+        if len(results) != 1 or nodes[results[0]].op != "product":
+            return ()
+        args = nodes[results[0]].args
+        if any(self.collected.get(a) != ("block", a) for a in args):
+            return ()
+        pairs = matrices(nodes[results[0]])
+        return (Projection(results[0], tuple((a, n, f) for a, (n, f) in zip(args, pairs, strict=True))),)
 
     def ends(self, *, reverse: bool) -> list[int]:
         """Whose start and end the carried places of a loop are: numbers of states, of totals for `start` after them."""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ifog.errors import ConfigError, DataError
+from ifog.generation import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -124,10 +125,18 @@ def generate(
         generator.seed()
     else:
         generator.manual_seed(sampling.seed)
-    endings = torch.tensor(list(stop), dtype=torch.int64, device=device)
     ended = torch.zeros(prime.size(1), dtype=torch.bool, device=device)
     ids, chosen = prime.to(device), prime.new_zeros(prime.size(1), device=device)
-    for _ in range(length):
+    engine = prime.size(1) > 0 and not compiled.obstacle(model)
+    endings = torch.tensor(list(stop), dtype=torch.int64, device=device)
+    for made in range(length):
+        if engine and len(ids):
+            if len(ids) > 1:
+                _, state = _scores(model, ids[:-1], state)
+            yield from compiled.tokens(
+                model, ids[-1], ended, state, length - made, sampling=sampling, generator=generator, endings=list(stop)
+            )
+            return
         scores, state = _scores(model, ids, state)
         drawn = torch.multinomial(probabilities(scores, sampling), 1, generator=generator).squeeze(-1)
         chosen = torch.where(ended, chosen, drawn)

@@ -74,7 +74,8 @@ def run(
     if train:
         output, *rest = cast("tuple[Tensor, ...]", _Sequence.apply(call, options, *tensors))
     else:
-        output, *rest = _forward(call, options, tensors)[0]
+        with torch.no_grad():
+            output, *rest = _forward(call, options, tensors)[0]
     count = len(fused.graph.states)
     values = dict(zip(options.gates, rest[count:], strict=True))
     return output, tuple(rest[:count]), {name: values[i] for name, i in gates.items()}
@@ -103,16 +104,17 @@ class _Call:
 
 
 def _forward(call: _Call, options: Options, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], cpu.Saved]:
-    with torch.no_grad():
-        x, states, start, weights, masks = call.cut([_plain(t.detach()) for t in tensors])
-        given = cpu.Tensors(x, states, start, call.shared.add(weights), masks, call.valid, call.reset)
-        output, last, gates, saved = cpu.forward(lower(call.plan, options), call.shared.summed, given)
+    x, states, start, weights, masks = call.cut(tensors)
+    masks = tuple(map(_plain, masks))
+    states, start = tuple(map(_plain, states)), tuple(map(_plain, start))
+    given = cpu.Tensors(_plain(x), states, start, call.shared.add(weights), masks, call.valid, call.reset)
+    output, last, gates, saved = cpu.forward(lower(call.plan, options), call.shared.summed, given)
     return (output, *last, *gates), saved
 
 
 def _plain(value: Tensor) -> Tensor:
     """`value` with neighbouring columns."""
-    return value if value.dim() == 0 or value.stride(-1) == 1 or value.shape[-1] == 1 else value.contiguous()
+    return value if value.stride(-1) == 1 or value.shape[-1] == 1 else value.contiguous()
 
 
 class _Sequence(torch.autograd.Function):
@@ -131,9 +133,9 @@ class _Sequence(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True: someone will differentiate these gradients
             return None, None, *_differentiable(call, tensors, d, ctx.options)
         count = 1 + len(call.plan.graph.states)
-        d_x, d_first, found = cpu.backward(ctx.saved, d[0], d[1:count], d[count:])
+        d_x, d_first, d_weights = cpu.backward(ctx.saved, d[0], d[1:count], d[count:])
         masks = len(tensors) - 1 - len(d_first) - call.shared.count
-        return None, None, d_x, *d_first, *call.shared.gradients(found), *([None] * masks)
+        return None, None, d_x, *d_first, *call.shared.unsummed(d_weights), *([None] * masks)
 
 
 def _differentiable(

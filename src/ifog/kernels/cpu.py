@@ -6,7 +6,7 @@ tensors. What lies outside the loops is in `outside`. Never derives, never decid
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ifog.compiler.loops import Loops
+from ifog.compiler.loops import Loops, Projection
 from ifog.compiler.registers import Code
 from ifog.kernels import outside
 from ifog.kernels.loading import instruction_set, loaded_engine
@@ -60,69 +60,60 @@ def forward(loops: Loops, shared: Shared, inputs: Tensors) -> tuple[Tensor, tupl
     for k, role in enumerate(loops.history):
         if role is not None:  # one more row, for the state before the first step
             arrays[role] = _allocate((steps + 1, batch, graph.state_sizes[k]), torch.float32)
-            arrays[role][0].copy_(inputs.states[k])
     if "output" not in arrays:
         arrays["output"] = _allocate((steps, batch, graph.output_size), torch.float32)
     for g in loops.options.gates:
         arrays["gate", g] = _allocate((steps, batch, graph.nodes[g].size), torch.float32)
-    last = [
-        inputs.states[k].new_empty(batch, n) if loops.history[k] is None else None
-        for k, n in enumerate(graph.state_sizes)
-    ]
-    _frame(loops, shared, inputs, values, arrays).run(loops.forward, {**arrays, **_ends(inputs.states, last)})
-    states = tuple(
-        arrays[role][-1].clone() if made is None else made for role, made in zip(loops.history, last, strict=True)
-    )
+    last = [torch.empty(batch, n) for n in graph.state_sizes]
+    given = _given(loops, inputs, values) | _numbered("begin", inputs.states)
+    _run(loops, loops.forward, shared, given, arrays | _numbered("end", last))
     output = arrays["output"][1:] if "output" in loops.history else arrays["output"]
     gates = [arrays["gate", g] for g in loops.options.gates]
-    return output, states, gates, Saved(loops, shared, inputs, values, arrays)
+    return output, tuple(last), gates, Saved(loops, shared, inputs, values, arrays)
 
 
 def backward(
     saved: Saved, d_output: Tensor, d_states: Sequence[Tensor], d_gates: Sequence[Tensor] = ()
-) -> tuple[Tensor | None, list[Tensor], dict[str, Tensor]]:
-    """Gradients of the input, of the first states (and of `start` after them, where it is given), and by parameter."""
+) -> tuple[Tensor | None, list[Tensor], list[Tensor | None]]:
+    """Gradients of the input, of the first states (and of `start` after them, where it is given), and of the weights."""
     if saved.consumed:  # a second time through one graph: what the first wrote over is computed again
         saved = forward(saved.loops, saved.shared, saved.inputs)[3]
     saved.consumed = True
     loops, inputs = saved.loops, saved.inputs
     assert loops.backward is not None
-    assert loops.gradients is not None
-    arrays = dict(saved.arrays)
-    arrays["d_output"] = _columns(d_output)
-    arrays.update((("d_gate", k), _columns(d)) for k, d in enumerate(d_gates))
     begin = [d.contiguous() for d in d_states]
     end = [torch.empty_like(d) for d in begin]
     if inputs.reset is not None:
         starts = [torch.zeros_like(d) for d in begin]
         begin, end = begin + starts, end + starts
-    nodes = loops.gradients.nodes
-    sizes = [nodes[i].size for i in loops.backward.totals]  # type: ignore[index]
-    arrays["totals"] = sums = torch.zeros(sum(sizes))
-    frame = _frame(loops, saved.shared, inputs, saved.values, arrays)
-    frame.run(loops.backward, {**arrays, **_ends(begin, end)}, reverse=True)
-    totals = dict(zip(loops.backward.totals, torch.split(sums, sizes), strict=True)) if sizes else {}
-    d_x, d_parameters = outside.after(loops, saved.shared, inputs, saved.values, arrays, totals)  # type: ignore[arg-type]
+    sums = outside.room_for_totals(loops, saved.shared)
+    arrays = saved.arrays | _numbered("end", end) | {"totals": sums.memory}
+    if loops.after and inputs.x.is_floating_point():
+        arrays["d_x"] = torch.empty(inputs.x.shape)
+    given = _given(loops, inputs, saved.values) | _numbered("begin", begin) | {"d_output": _columns(d_output)}
+    given |= _numbered("d_gate", [_columns(d) for d in d_gates])
+    _run(loops, loops.backward, saved.shared, given, arrays, reverse=True)
+    d_x, d_weights = outside.after(loops, saved.shared, inputs, saved.values, arrays, sums)
     count = len(inputs.states)
     if inputs.reset is not None and not inputs.start:
         end = [a + b for a, b in zip(end[:count], end[count:], strict=True)]
-    return d_x, end, d_parameters
+    return d_x, end, d_weights
 
 
-def _ends(begin: Sequence[Tensor | None], end: Sequence[Tensor | None]) -> dict[Hashable, Tensor]:
-    """Where carried values start and end, by their number."""
-    found: dict[Hashable, Tensor] = {}
-    for k, (a, b) in enumerate(zip(begin, end, strict=True)):
-        if a is not None:
-            found["begin", k] = a
-        if b is not None:
-            found["end", k] = b
-    return found
+def _numbered(name: str, tensors: Sequence[Tensor]) -> dict[Hashable, Tensor]:
+    return {(name, k): t for k, t in enumerate(tensors)}
 
 
 def _columns(value: Tensor) -> Tensor:
     """`value` with neighbouring columns."""
     return value if value.stride(-1) == 1 or value.shape[-1] == 1 else value.contiguous()
+
+
+def _even(x: Tensor) -> Tensor:
+    """`x` with rows at even distances, as products over all steps walk them; ids are left alone."""
+    if x.dim() < 3 or ((x.stride(0) == x.shape[1] * x.stride(1) or 1 in x.shape[:2]) and x.stride(2) == 1):
+        return x
+    return x.contiguous()
 
 
 def _allocate(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -134,42 +125,43 @@ def _allocate(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     return loaded_engine().borrow(count).view(dtype).view(shape)
 
 
-class _Frame:
-    """The tensors of a call by role, and what addresses they give to places.
-
-    The words that say so depend on shapes and strides only, so they are made once for each: afterwards a call hands
-    over nothing but the tensors' addresses.
-    """
-
-    def __init__(self, loops: Loops, shared: Shared, tensors: dict[Hashable, Tensor]) -> None:
-        self.loops, self.shared, self.tensors = loops, shared, tensors
-
-    def run(self, code: Code, more: dict[Hashable, Tensor], *, reverse: bool = False) -> None:
-        """Runs one of the loops."""
-        tensors = {**self.tensors, **more}
-        x = tensors["x"]
-        key = (reverse, self.shared.key, tuple((t.shape, t.stride()) for t in tensors.values()))
-        known = code.calls
-        if key not in known:
-            if len(known) > 64:  # sequences of ever new lengths
-                known.clear()
-            known[key] = _call(self.loops, code, self.shared, tensors, x.shape[0], x.shape[1], reverse=reverse)
-        pointers = [t.data_ptr() for t in tensors.values()]
-        known[key].run(pointers, torch.get_num_threads(), instruction_set())
-
-
-def _frame(
-    loops: Loops, shared: Shared, inputs: Tensors, values: outside.Values, arrays: dict[Hashable, Tensor]
-) -> _Frame:
-    tensors: dict[Hashable, Tensor] = {"x": inputs.x}
-    tensors.update((("start", k), s) for k, s in enumerate(inputs.start or inputs.states))
-    tensors.update((("weight", k), w) for k, w in enumerate(inputs.weights))
-    for name, mask in (("valid", inputs.valid), ("reset", inputs.reset)):
-        if mask is not None:
-            tensors[name] = arrays.setdefault(name, mask.to(torch.float32).contiguous())
+def _given(loops: Loops, inputs: Tensors, values: outside.Values) -> dict[Hashable, Tensor]:
+    """The caller's tensors by role."""
+    tensors: dict[Hashable, Tensor] = {"x": _even(inputs.x)}
+    tensors |= _numbered("weight", inputs.weights)
+    if inputs.valid is not None:
+        tensors["valid"] = inputs.valid.to(torch.float32).contiguous()
+    if inputs.reset is not None:
+        tensors["reset"] = inputs.reset.to(torch.float32).contiguous()
+        tensors |= _numbered("start", inputs.start or inputs.states)
     for n in loops.fixed:
         tensors["fixed", n] = _columns(values[n])
-    return _Frame(loops, shared, tensors)
+    return tensors
+
+
+def _run(
+    loops: Loops,
+    code: Code,
+    shared: Shared,
+    given: dict[Hashable, Tensor],
+    own: dict[Hashable, Tensor],
+    *,
+    reverse: bool = False,
+) -> None:
+    """Runs one of the loops on the caller's tensors and on what this module allocated.
+
+    How places are bound depends on shapes and strides only, and those of the own tensors follow from those of the
+    given ones, so it is worked out once for each: afterwards a call hands over nothing but addresses.
+    """
+    key = (shared.key, given["x"].shape, *[t.stride() for t in given.values()])
+    call = code.calls.get(key)
+    tensors = given | own
+    if call is None:
+        if len(code.calls) > 64:  # sequences of ever new lengths
+            code.calls.clear()
+        steps, batch = given["x"].shape[:2]
+        call = code.calls[key] = _call(loops, code, shared, tensors, steps, batch, reverse=reverse)
+    call.run([t.data_ptr() for t in tensors.values()], torch.get_num_threads(), instruction_set())
 
 
 @lru_cache(maxsize=512)
@@ -215,17 +207,70 @@ def _call(
         rows, columns = matrix.stride()
         offset = piece.start * rows * matrix.element_size()
         weights += (number["weight", piece.tensor], offset, *((columns, rows) if weight.transposed else (rows, columns)))
-    totals: list[int] = []
-    offset = 0
-    for i in code.totals:
-        totals += (number["totals"], offset)
-        offset += 4 * loops.gradients.nodes[i].size  # type: ignore[union-attr, index]
+    offsets = outside.totals_layout(loops, shared)[0] if code.totals else {}
+    totals = [w for i in code.totals for w in (number["totals"], 4 * offsets[i])]  # type: ignore[index]
     ends: dict[str, list[int]] = {"begin": [], "end": []}
     for k, place in zip(loops.ends(reverse=reverse), code.carried, strict=True):
         for side, words in ends.items():
-            if (side, k) in number:
+            if side == "begin" or reverse or loops.history[k] is None:
                 words += (place, number[side, k], 0, tensors[side, k].stride(0))
+    moves = _Moves(loops, tensors, number)
+    projections = [] if not tensors["x"].is_floating_point() else loops.after if reverse else loops.before
+    projected = [_projection(loops, shared, tensors, number, p) for p in projections]
     return loaded_engine().Call(
         _program(code.words), [w for g in code.given for w in given(g.role)], weights, totals,
-        ends["begin"], ends["end"], steps, batch, reverse,
+        ends["begin"], ends["end"], [] if reverse else moves.begin(), [] if reverse else moves.end(),
+        [] if reverse else projected, projected if reverse else [], steps, batch, reverse,
     )  # fmt: skip
+
+
+class _Moves:
+    """Copies between the states of the caller and the arrays that hold them after every step."""
+
+    def __init__(self, loops: Loops, tensors: Mapping[Hashable, Tensor], number: Mapping[Hashable, int]) -> None:
+        self.kept = [(k, role) for k, role in enumerate(loops.history) if role is not None]
+        self.tensors, self.number = tensors, number
+
+    def begin(self) -> list[int]:
+        words: list[int] = []
+        for k, role in self.kept:
+            state, array = self.tensors["begin", k], self.tensors[role]
+            words += (self.number["begin", k], 0, state.stride(0), self.number[role], 0, array.stride(1), state.shape[1])
+        return words
+
+    def end(self) -> list[int]:
+        words: list[int] = []
+        for k, role in self.kept:
+            state, array = self.tensors["end", k], self.tensors[role]
+            offset = (len(array) - 1) * array.stride(0) * 4
+            words += (self.number[role], offset, array.stride(1), self.number["end", k], 0, state.stride(0), state.shape[1])
+        return words
+
+
+def _projection(
+    loops: Loops, shared: Shared, tensors: Mapping[Hashable, Tensor], number: Mapping[Hashable, int], one: Projection
+) -> list[int]:
+    """out, columns, and each term's operand, depth and weight, as bindings/module.cpp reads them."""
+
+    def rows(n: int) -> tuple[int, ...]:
+        block = loops.blocks.get(n)
+        if block is not None and (n in loops.collected or n == one.out):
+            slot = tensors["slot", block.slot]
+            offset = block.offset * slot.element_size()
+            return (number["slot", block.slot], offset, slot.stride(1), int(slot.dtype == torch.bfloat16))
+        role = "d_x" if n == one.out else "x"
+        return (number[role], 0, tensors[role].stride(1 if tensors[role].shape[1] > 1 else 0), 0)
+
+    words: list[int] = []
+    for operand, name, flag in one.terms:
+        piece = shared.pieces[name][0]
+        matrix = tensors["weight", piece.tensor]
+        down, across = matrix.stride()
+        strides = (across, down) if flag else (down, across)
+        columns, depth = piece.stop - piece.start, matrix.shape[1]
+        if flag:
+            columns, depth = depth, columns
+        if not words:
+            words += (*rows(one.out), columns)
+        words += (*rows(operand), depth, number["weight", piece.tensor], piece.start * down * 4, *strides)
+    return words

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -173,8 +174,7 @@ class _Call:
         """What gradients are computed from: slots, the states after each step, values computed before the loop."""
         steps, batch = self.x.shape[:2]
         nodes, sizes = self.of.plan.graph.nodes, self.of.plan.graph.state_sizes
-        halves = [torch.bfloat16 if half else torch.float32 for half in loops.half]
-        found: Shapes = [((steps, batch, n), dtype) for n, dtype in zip(loops.slots, halves, strict=True)]
+        found: Shapes = [((steps, batch, loops.slots[k]), _type(loops, k)) for k in _gaps(loops)]
         found += [((steps + 1, batch, sizes[k]), torch.float32) for k in _histories(loops).values()]
         for n in self.of.before(loops):
             over = () if n in self.of.constant else (steps, batch)
@@ -184,6 +184,27 @@ class _Call:
 
 def _columns(value: Tensor) -> Tensor:
     return value if value.dim() == 0 or value.stride(-1) == 1 or value.shape[-1] == 1 else value.contiguous()
+
+
+def _type(loops: Loops, slot: int) -> torch.dtype:
+    return torch.bfloat16 if loops.half[slot] else torch.float32
+
+
+def _gaps(loops: Loops) -> dict[int, list[tuple[int, int]]]:
+    """The slots that the forward pass writes to, and the columns of each that it leaves as they are."""
+    return _unwritten(loops.plan, loops.options)
+
+
+@lru_cache(maxsize=256)
+def _unwritten(plan_: Plan, options: Options) -> dict[int, list[tuple[int, int]]]:
+    loops = lower(plan_, options)
+    written = (*loops.plan.sequences_of_products, *(loops.gradients.saved if loops.gradients else ()))
+    blocks = sorted({loops.blocks[n] for n in written if n in loops.blocks})
+    found: dict[int, list[tuple[int, int]]] = {}
+    for slot in dict.fromkeys(b.slot for b in blocks):
+        ends = [(0, 0), *((b.offset, b.offset + b.width) for b in blocks if b.slot == slot), (loops.slots[slot],) * 2]
+        found[slot] = [(stop, start) for (_, stop), (start, _) in pairwise(ends) if stop < start]
+    return found
 
 
 def _histories(loops: Loops) -> dict[Hashable, int]:
@@ -198,7 +219,10 @@ def _sequence(*arguments: Any) -> tuple[Tensor, list[Tensor], list[Tensor], list
         output, last, gates, saved = cpu.forward(loops, call.of.shared.summed, call.tensors())
         kept: list[Tensor] = []
         if train:
-            arrays = [*(("slot", k) for k in range(len(loops.slots))), *_histories(loops)]
+            for k, gaps in _gaps(loops).items():
+                for start, stop in gaps:  # so that equal arguments give equal results
+                    saved.arrays["slot", k][..., start:stop].zero_()
+            arrays = [*(("slot", k) for k in _gaps(loops)), *_histories(loops)]
             kept = [saved.arrays[role] for role in arrays] + [saved.values[n] for n in call.of.before(loops)]
             kept = [v.expand(shape) for v, (shape, _) in zip(kept, call.kept(loops), strict=True)]
         own = _unshared((*call.leaves, *call.masks), [output, *last, *gates, *kept])
@@ -226,14 +250,15 @@ def _sequence_backward(*arguments: Any) -> list[Tensor]:
         inputs = call.tensors()
         rest = iter(kept)
         arrays: dict[Hashable, Tensor] = {}
-        for k in range(len(loops.slots)):  # copies, because cotangents will be written over them
-            arrays["slot", k] = next(rest).clone(memory_format=torch.contiguous_format)
+        for k, width in enumerate(loops.slots):  # copies, because cotangents will be written over them
+            empty = output.new_empty(*output.shape[:2], width, dtype=_type(loops, k))
+            arrays["slot", k] = empty.copy_(next(rest)) if k in _gaps(loops) else empty
         for role in _histories(loops):
             arrays[role] = next(rest).contiguous()
         if "output" in loops.history:
             first = inputs.states[loops.history.index("output")]
             arrays["output"] = torch.cat([first.unsqueeze(0), output])
-        values = outside.Values(loops, shared.summed.parameters(inputs.weights), inputs)
+        values = outside.Values(loops, shared.summed, inputs)
         values.update(zip(call.of.before(loops), rest, strict=True))
         saved = cpu.Saved(loops, shared.summed, inputs, values, arrays)
         d_x, d_first, found = cpu.backward(saved, d_output, d_last, d_gates)

@@ -7,7 +7,8 @@ alone. Takes `Loops` and tensors, gives tensors. Never runs a step.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from ifog.compiler import evaluation
 from ifog.compiler.gradients import WeightProduct
 from ifog.compiler.graph import Node, matrices
-from ifog.compiler.loops import Loops
+from ifog.compiler.loops import Block, Loops
 from ifog.kernels.sharing import Shared, side_by_side
 
 if TYPE_CHECKING:
@@ -27,18 +28,35 @@ Arrays = Mapping[Hashable, Tensor]
 ROWS = 2048  # that are converted from and to bf16 at a time, where the CPU multiplies floats only
 
 
+class _Parameters(dict[str, Tensor]):
+    """Parameters by name, cut out of their tensors when they are first asked for."""
+
+    def __init__(self, shared: Shared, tensors: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.shared, self.tensors = shared, tensors
+
+    def __missing__(self, name: str) -> Tensor:
+        self[name] = self.shared.parameter(name, self.tensors)
+        return self[name]
+
+
 class Values(dict[int, Tensor]):
     """Values by node; leaves are made when they are first asked for."""
 
-    def __init__(self, loops: Loops, parameters: Mapping[str, Tensor], inputs: Tensors) -> None:
+    def __init__(self, loops: Loops, shared: Shared, inputs: Tensors) -> None:
         super().__init__()
-        nodes = loops.gradients.nodes if loops.gradients else loops.plan.graph.nodes
-        self.nodes, self.masks = nodes, loops.plan.graph.masks
-        self.parameters, self.inputs = parameters, inputs
+        self.later: dict[int, Block] = {}
+        self.slots: Arrays = {}
+        self.nodes = loops.gradients.nodes if loops.gradients else loops.plan.graph.nodes
+        self.masks = loops.plan.graph.masks
+        self.parameters, self.inputs = _Parameters(shared, inputs.weights), inputs
 
     def __missing__(self, n: int) -> Tensor:
         node, inputs = self.nodes[n], self.inputs
-        if node.op == "parameter":
+        if n in self.later:
+            block = self.later[n]
+            self[n] = self.slots["slot", block.slot][..., block.offset : block.offset + block.width]
+        elif node.op == "parameter":
             self[n] = self.parameters[str(node.attributes[0])]
         elif node.op == "input":
             self[n] = inputs.x
@@ -53,13 +71,14 @@ class Values(dict[int, Tensor]):
 
 
 def before(loops: Loops, shared: Shared, inputs: Tensors, arrays: Arrays) -> Values:
-    """Constants, and values of the input; input products that the loop reads go to their blocks."""
+    """Constants, and values of the input; products of the input that the engine doesn't make go to their blocks."""
     plan = loops.plan
-    values = Values(loops, shared.parameters(inputs.weights), inputs)
+    values = Values(loops, shared, inputs)
     _run(plan.graph.nodes, plan.constant, values)
+    made = {p.out for p in loops.before} if inputs.x.is_floating_point() else set[int]()
     for stage in plan.input:
         for group in stage.products:
-            ordered = sorted(group, key=lambda p: loops.blocks.get(p, (-1, 0, 0)))
+            ordered = sorted((p for p in group if p not in made), key=lambda p: loops.blocks.get(p, (-1, 0, 0)))
             for run in _runs(loops, ordered):
                 _project(loops, values, arrays, run)
         evaluation.run_operations(plan.graph.nodes, stage.program, values)
@@ -142,42 +161,90 @@ def _multiplies_bf16() -> bool:
     return torch.ops.mkldnn._is_mkldnn_bf16_supported()  # type: ignore[no-any-return]
 
 
+class Totals(NamedTuple):
+    """Memory for the sums that the backward loop makes, and where in it each one is."""
+
+    memory: Tensor
+    offsets: Mapping[int, int]
+
+
+@lru_cache(maxsize=512)
+def totals_layout(loops: Loops, shared: Shared) -> tuple[dict[int, int], int]:
+    """Where each total lies, gradients of one tensor's rows in their order; and how many numbers there are."""
+    assert loops.gradients is not None
+    nodes = loops.gradients.nodes
+    of_name = {str(nodes[i].attributes[0]): d for i, d in loops.gradients.constant.results}
+    ordered = [of_name[name] for names in shared.rows for name in names if of_name.get(name) in loops.totals]
+    offsets: dict[int, int] = {}
+    end = 0
+    for i in dict.fromkeys((*ordered, *loops.totals)):
+        offsets[i] = end
+        end += nodes[i].size
+    return offsets, end
+
+
+def room_for_totals(loops: Loops, shared: Shared) -> Totals:
+    """Zeros for the sums that the backward loop makes."""
+    offsets, size = totals_layout(loops, shared)
+    return Totals(torch.zeros(size), offsets)
+
+
 def after(
-    loops: Loops, shared: Shared, inputs: Tensors, values: Values, arrays: Arrays, totals: Mapping[int, Tensor]
-) -> tuple[Tensor | None, dict[str, Tensor]]:
-    """The gradients of the input and, by name, of the parameters."""
-    found = _After(loops, inputs, values, arrays, totals)
+    loops: Loops, shared: Shared, inputs: Tensors, values: Values, arrays: Arrays, totals: Totals
+) -> tuple[Tensor | None, list[Tensor | None]]:
+    """The gradients of the input and of the weights."""
+    found = _After(loops, shared, inputs, values, arrays, totals)
     d_x = found.run()
-    for name in shared.pieces.keys() - found.gradients.keys():  # read by a gate that nothing follows from
-        found.gradients[name] = torch.zeros_like(values.parameters[name])
-    return d_x, found.gradients
+    return d_x, [found.of_tensor(k) for k in range(shared.count)]
 
 
 class _After:
     """The backward programs outside the loop."""
 
     def __init__(
-        self, loops: Loops, inputs: Tensors, values: Values, arrays: Arrays, totals: Mapping[int, Tensor]
+        self, loops: Loops, shared: Shared, inputs: Tensors, values: Values, arrays: Arrays, totals: Totals
     ) -> None:
         assert loops.gradients is not None
-        self.loops, self.inputs, self.arrays, self.program = loops, inputs, arrays, loops.gradients
+        self.loops, self.shared, self.inputs, self.arrays = loops, shared, inputs, arrays
+        self.program, self.totals = loops.gradients, totals
         self.nodes, self.half = loops.gradients.nodes, loops.options.half
-        self.values = Values(loops, values.parameters, inputs)
+        self.values = Values(loops, shared, inputs)
         self.values.update(values)
-        self.values.update(totals)
         self.gradients: dict[str, Tensor] = {}
+        self.whole: dict[tuple[str, ...], Tensor] = {}
+
+    def of_tensor(self, k: int) -> Tensor | None:
+        """The gradient of a tensor of weights; None where no parameter is a part of it."""
+        names = self.shared.rows[k]
+        if not names:
+            return None
+        if names in self.whole:
+            return self.whole[names]
+        return side_by_side([self._of_parameter(name) for name in names])
+
+    def _of_parameter(self, name: str) -> Tensor:
+        found = self.gradients.get(name)
+        if found is None:  # read by a gate that nothing follows from
+            return torch.zeros_like(self.values.parameters[name])
+        return found
 
     def run(self) -> Tensor | None:
         program, loops, values = self.program, self.loops, self.values
         for n, role in loops.collected.items():
             if role == ("block", n):
-                values[n] = self._columns((n,))
+                values.later[n] = self.loops.blocks[n]
+        values.slots = self.arrays
         self._weights(program.step.weights)
+        if "d_x" in self.arrays:
+            values[loops.after[0].out] = self.arrays["d_x"]
         for stage in program.input.stages:
             for group in stage.products:
-                self._product(group)
+                if group[0] not in values:
+                    self._product(group)
             evaluation.run_operations(self.nodes, stage.program, values)
         self._weights(program.input.weights)
+        for i, offset in self.totals.offsets.items():
+            values[i] = self.totals.memory[offset : offset + self.nodes[i].size]
         stages = [s._replace(program=tuple(i for i in s.program if i not in values)) for s in program.constant.stages]
         _run(self.nodes, [s for s in stages if s.program or s.products], values)
         self._weights(program.constant.weights)
@@ -224,12 +291,22 @@ class _After:
             order = self._in_order(weight.cotangents)
             terms = [weight.terms[k] for k in order]
             bundle = self._columns([d for _, _, d in terms])
-            sizes = [self.values.parameters[name].shape[1 if flag else 0] for name, flag, _ in terms]
             product = self._outer(bundle, weight.operand, terms)
+            names = tuple(name for name, _, _ in terms)
+            if names in self.shared.rows and not any(flag for _, flag, _ in terms) and self._once(names):
+                self.whole[names] = product
+                continue
+            sizes = [self.nodes[d].size for _, _, d in terms]
             for (name, flag, _), rows in zip(terms, torch.split(product, sizes), strict=True):
                 gradient = rows.t() if flag else rows
                 known = self.gradients.get(name)
                 self.gradients[name] = gradient if known is None else known + gradient
+
+    def _once(self, names: tuple[str, ...]) -> bool:
+        """Whether no other product adds to the gradients of these matrices."""
+        program = self.program
+        every = [w for part in (program.step, program.input, program.constant) for w in part.weights]
+        return sum(name in names for w in every for name, _, _ in w.terms) == len(names)
 
     def _outer(self, bundle: Tensor, operand: int, terms: Sequence[tuple[str, bool, int]]) -> Tensor:
         """The product over time and batch of cotangents `(T, B, N)` and an operand `(T, B, n)`: `(N, n)`."""

@@ -25,7 +25,7 @@ class Piece(NamedTuple):
     stop: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shared:
     """Which rows of which tensors each parameter of a cell is.
 
@@ -68,23 +68,33 @@ class Shared:
 
     def add(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The tensors that `summed` speaks of."""
-        return (*tensors, *(torch.stack([tensors[k] for k in ks]).sum(0) for ks in self.sums))
+        return (*tensors, *(sum((tensors[k] for k in ks[1:]), tensors[ks[0]]) for ks in self.sums))
 
     def parameters(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
         """The parameters by name."""
-        found: dict[str, Tensor] = {}
-        for name, pieces in self.pieces.items():
-            parts = [_part(tensors[p.tensor], p) for p in pieces]
-            found[name] = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+        return {name: self.parameter(name, tensors) for name in self.pieces}
+
+    def parameter(self, name: str, tensors: Sequence[Tensor]) -> Tensor:
+        """One of them."""
+        parts = [_part(tensors[p.tensor], p) for p in self.pieces[name]]
+        return parts[0] if len(parts) == 1 else sum(parts[1:], parts[0])
+
+    def unsummed(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """The gradients of the tensors, from those of the tensors of `summed`."""
+        found = list(gradients[: self.count])
+        for sum_, tensors in enumerate(self.sums):
+            for k in tensors:
+                found[k] = gradients[self.count + sum_]
         return found
 
-    def gradients(self, found: Mapping[str, Tensor]) -> list[Tensor]:
-        """The gradient of each tensor, from those of the parameters."""
-        parts: list[list[tuple[int, Tensor]]] = [[] for _ in range(self.count)]
+    @cached_property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """For each tensor the parameters that are its rows, from first to last."""
+        found: list[list[tuple[int, str]]] = [[] for _ in range(self.count)]
         for name, pieces in self.pieces.items():
             for p in pieces:
-                parts[p.tensor].append((p.start, found[name]))
-        return [side_by_side([v for _, v in sorted(rows, key=lambda r: r[0])]) for rows in parts]
+                found[p.tensor].append((p.start, name))
+        return tuple(tuple(name for _, name in sorted(names)) for names in found)
 
 
 def _part(tensor: Tensor, piece: Piece) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from ifog.layers.state import state_type
 __all__ = ["Stack"]
 
 States = list[tuple[Tensor, ...]]
+T = TypeVar("T")
 
 
 class Stack(nn.Module):
@@ -89,7 +90,7 @@ class Stack(nn.Module):
 
     def choice(self, layer: int = 0, *, masked: bool = False, gates: bool = False) -> backends.Choice:
         """Which backend runs a layer, and why."""
-        like = next((w for w in self.parameters()), None)
+        like = self.like(None)
         return backends.choose(
             self.plans[layer],
             self.backend,
@@ -164,7 +165,8 @@ class Stack(nn.Module):
                 s[k] if s[k].shape[-1] == width else nn.functional.pad(s[k], (0, width - s[k].shape[-1]))
                 for s in states
             ]
-            packed.append(torch.stack(rows) if batched else torch.stack(rows).squeeze(1))
+            whole = torch.stack(rows) if len(rows) > 1 else rows[0].unsqueeze(0)
+            packed.append(whole if batched else whole.squeeze(1))
         return state_type(self.cell_name, self.state_names)(*packed)
 
     def unpack(self, state: Any, batch: int, batched: bool) -> States:
@@ -256,9 +258,12 @@ class Stack(nn.Module):
         rates = {p.name: p.dropout for p in plan.graph.parameters}
         return {name: F.dropout(w, rates[name]) if rates.get(name) else w for name, w in parameters.items()}
 
-    def like(self, x: Tensor) -> Tensor:
+    def like(self, x: T) -> Tensor | T:
         """A tensor of the weights' type and device; `x` itself where the cell has no weights."""
-        return next((w for w in self.cell_parameters(0, 0).values()), x)
+        for weight in self._parameters.values():
+            if weight is not None:
+                return weight
+        return next(iter(self.cell_parameters(0, 0).values()), x)  # a parametrization keeps the parameters elsewhere
 
     # layout
 

@@ -1,0 +1,97 @@
+#include "ifog/projection.hpp"
+
+#include <algorithm>
+
+namespace ifog {
+
+namespace {
+
+constexpr std::size_t chunk = 96; // rows: whole blocks of every kernel, small enough for the cache
+
+std::size_t padded(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
+
+Tile tile(const Rows& rows, std::size_t row) {
+    const std::size_t element = rows.half ? 2 : 4;
+    return {reinterpret_cast<float*>(rows.data + row * static_cast<std::size_t>(rows.stride) * element), rows.stride};
+}
+
+} // namespace
+
+Projector::Projector(const Projection& projection, const Kernels& kernels, bool half)
+    : projection_(projection), kernels_(kernels), product_(half ? kernels.half : kernels.fp32), half_(half) {
+    for (const ProjectionTerm& term : projection.terms) {
+        depths_.push_back(padded(term.depth, product_.depth_align));
+        depth_ += depths_.back();
+    }
+}
+
+std::size_t Projector::packed_bytes() const {
+    return padded(padded(projection_.columns, product_.lanes) * depth_ * product_.bytes, 64);
+}
+
+// Whether the kernel can read the operands and write the results where they lie.
+bool Projector::direct() const {
+    return !half_ && !projection_.out.half && projection_.columns % product_.lanes == 0;
+}
+
+std::size_t Projector::scratch_bytes() const {
+    if (direct()) return 0;
+    const std::size_t results = chunk * padded(projection_.columns, std::max<std::size_t>(product_.panel, 16)) * 4;
+    const std::size_t operands = half_ ? chunk * depth_ * std::max<std::size_t>(product_.bytes, 4) : 0;
+    const std::size_t widest = half_ ? chunk * depth_ * 4 : 0;
+    return padded(results, 64) + padded(operands, 64) + padded(widest, 64);
+}
+
+void Projector::pack(char* packed, std::size_t thread, std::size_t threads) const {
+    const std::size_t panels = (projection_.columns + product_.panel - 1) / product_.panel;
+    const std::size_t begin = panels * thread / threads * product_.panel;
+    const std::size_t end = std::min(panels * (thread + 1) / threads * product_.panel, projection_.columns);
+    if (begin >= end) return;
+    std::size_t offset = 0;
+    for (std::size_t k = 0; k < projection_.terms.size(); ++k) {
+        const ProjectionTerm& term = projection_.terms[k];
+        product_.pack(packed + begin * depth_ * product_.bytes,
+                      reinterpret_cast<const float*>(term.weight.data) +
+                          static_cast<std::ptrdiff_t>(begin) * term.weight.column_stride,
+                      term.weight.column_stride, term.weight.depth_stride, end - begin, term.depth, offset, depth_);
+        offset += depths_[k];
+    }
+}
+
+void Projector::multiply(const char* packed, char* scratch, std::size_t begin, std::size_t end) const {
+    const std::size_t step = direct() ? end - begin : chunk;
+    const std::size_t width = padded(projection_.columns, std::max<std::size_t>(product_.panel, 16));
+    auto* results = reinterpret_cast<float*>(scratch);
+    char* const converted = scratch + padded(chunk * width * 4, 64);
+    char* const widened = converted + padded(chunk * depth_ * std::max<std::size_t>(product_.bytes, 4), 64);
+    const auto op = [&](Op which) { return kernels_.elementwise[static_cast<std::size_t>(which)]; };
+    std::vector<Operand> operands(projection_.terms.size());
+    for (std::size_t row = begin; row < end; row += step) {
+        const std::size_t rows = std::min(step, end - row);
+        std::size_t offset = 0;
+        for (std::size_t k = 0; k < operands.size(); ++k) {
+            const ProjectionTerm& term = projection_.terms[k];
+            const Tile from = tile(term.operand, row);
+            operands[k] = {from.data, from.stride, term.depth};
+            if (!half_) continue;
+            const auto stride = static_cast<std::ptrdiff_t>(depths_[k]);
+            const Tile wide{reinterpret_cast<float*>(widened) + offset, stride};
+            if (term.operand.half) op(Op::load_bf16)(wide, from, from, from, rows, term.depth);
+            const Tile floats = term.operand.half ? wide : from;
+            const Tile to{reinterpret_cast<float*>(converted + offset * product_.bytes), stride};
+            op(kernels_.native_half ? Op::store_bf16 : Op::round_bf16)(to, floats, floats, floats, rows, term.depth);
+            operands[k] = {to.data, stride, depths_[k]};
+            offset += chunk * depths_[k];
+        }
+        const Tile out = tile(projection_.out, row);
+        if (direct()) {
+            product_.multiply(operands.data(), operands.size(), rows, packed, projection_.columns, out.data, out.stride);
+            continue;
+        }
+        const Tile made{results, static_cast<std::ptrdiff_t>(width)};
+        product_.multiply(operands.data(), operands.size(), rows, packed, projection_.columns, results, made.stride);
+        op(projection_.out.half ? Op::store_bf16 : Op::copy)(out, made, made, made, rows, projection_.columns);
+    }
+}
+
+} // namespace ifog

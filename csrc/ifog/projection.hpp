@@ -1,0 +1,65 @@
+// Matrix products over all steps at once: what enters the loop forwards, and what leaves it backwards.
+//
+// Owns the cut of many rows into chunks whose operands are converted, multiplied and stored while they are in the
+// cache. Rows are those of a (steps x batch) sequence, evenly spaced. Knows no cell, no Python and no torch.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "ifog/kernels.hpp"
+
+namespace ifog {
+
+// A matrix: W[j, k] lies at data + j * column_stride + k * depth_stride floats.
+struct WeightSource {
+    std::uintptr_t data = 0;
+    std::int64_t column_stride = 0, depth_stride = 0;
+};
+
+// Rows of numbers, floats or bf16; strides count elements.
+struct Rows {
+    std::uintptr_t data = 0;
+    std::int64_t stride = 0;
+    bool half = false;
+};
+
+struct ProjectionTerm {
+    Rows operand;
+    std::size_t depth = 0;
+    WeightSource weight;
+};
+
+// out = sum over terms of operand W
+struct Projection {
+    Rows out;
+    std::size_t columns = 0;
+    std::vector<ProjectionTerm> terms;
+};
+
+// One projection at work; the memory is the caller's.
+class Projector {
+  public:
+    Projector(const Projection& projection, const Kernels& kernels, bool half);
+
+    [[nodiscard]] std::size_t packed_bytes() const;
+    [[nodiscard]] std::size_t scratch_bytes() const; // of each thread
+
+    void pack(char* packed, std::size_t thread, std::size_t threads) const;
+    // Rows begin to end; all of `packed` has to be there.
+    void multiply(const char* packed, char* scratch, std::size_t begin, std::size_t end) const;
+
+  private:
+    [[nodiscard]] bool direct() const;
+
+    const Projection& projection_;
+    const Kernels& kernels_;
+    const Product& product_;
+    const bool half_;
+    std::vector<std::size_t> depths_; // padded
+    std::size_t depth_ = 0;
+};
+
+} // namespace ifog

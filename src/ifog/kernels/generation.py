@@ -1,0 +1,237 @@
+"""Run layers of any cell step by step on the C++ engine: streaming, and the whole loop that draws text.
+
+Owns the arrays that a step reads and writes, and the tables of what the first layer makes of each token. Takes graphs,
+parameters and states; gives outputs and tokens. Weights are packed once. Never draws a random number, never decides
+whether to be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ifog.compiler import evaluation
+from ifog.compiler.evaluation import Inputs, Values
+from ifog.compiler.graph import Graph, Level
+from ifog.compiler.stepping import Steps, lower
+from ifog.kernels.loading import instruction_set, loaded_engine
+
+__all__ = ["Choosing", "Generation", "Head", "Layer", "Tokens", "runs"]
+
+LARGEST_TABLE = 4096  # tokens
+SMALLEST_SHARE = 1 << 17  # weights that are worth a second thread's waiting
+
+
+class Layer(NamedTuple):
+    """A recurrence: its cell, and its parameters by the names in the cell's equations."""
+
+    graph: Graph
+    parameters: Mapping[str, Tensor]
+
+
+class Tokens(NamedTuple):
+    """What stands for a token: a row of `embedding` `(V, D)`, or with None the number itself."""
+
+    count: int
+    embedding: Tensor | None
+
+
+class Head(NamedTuple):
+    """Scores = weight `(V, P)` times the last output, plus bias `(V)`."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+class Choosing(NamedTuple):
+    """How a token is chosen: see `ifog.generation.Sampling`."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    greedy: bool
+
+
+def runs(graph: Graph) -> bool:
+    """Whether the engine can run a cell step by step."""
+    return all(lower(graph, half=False, table=table) is not None for table in (False, True))
+
+
+class _Bound:
+    """One layer with its arrays, bound to the engine."""
+
+    def __init__(
+        self, steps: Steps, parameters: Mapping[str, Tensor], batch: int, half: bool, threads: int, source: Tensor | None
+    ) -> None:
+        self.steps, self.parameters, self.batch = steps, parameters, batch
+        graph, code = steps.plan.graph, steps.code
+        self.arrays: dict[Hashable, Tensor] = {"output": torch.zeros(2, batch, graph.output_size)}
+        for k, role in enumerate(steps.history):
+            if role is not None and role not in self.arrays:
+                self.arrays[role] = torch.zeros(2, batch, graph.state_sizes[k])
+        if source is not None:
+            self.arrays["input"] = source
+        self.fixed = _before(steps, parameters, half)
+        for n in steps.tables:
+            self.arrays["fixed", n] = torch.zeros(1, batch, graph.nodes[n].size)
+        given = [w for g in code.given for w in self._given(g.role)]
+        weights = [w for weight in code.weights for w in _matrix(parameters[weight.name], weight.transposed)]
+        self.stepper: Any = loaded_engine().stepper(
+            _program(code.words), given, weights, batch, threads, instruction_set()
+        )
+
+    def _given(self, role: Any) -> tuple[int, int, int]:
+        """Where an array lies at even and at odd steps, and its stride from row to row."""
+        if isinstance(role, tuple) and role[0] == "state":
+            before, now, stride = self._given(self.steps.history[role[1]])
+            return (now, before, stride)
+        if isinstance(role, tuple) and role[0] == "fixed" and role not in self.arrays:
+            return (self.fixed[role[1]].data_ptr(), self.fixed[role[1]].data_ptr(), 0)
+        value = self.arrays[role]
+        return (value[0].data_ptr(), value[-1].data_ptr(), value.stride(1))
+
+    def start(self, states: Sequence[Tensor]) -> None:
+        """The states `(B, n)` before the first step."""
+        steps, initials = self.steps, list[int]()
+        states = [s.contiguous() for s in states]
+        places = iter(steps.code.carried)
+        for role, state in zip(steps.history, states, strict=True):
+            if role is None:
+                initials += (next(places), state.data_ptr(), state.stride(0))
+            else:
+                self.arrays[role][1].copy_(state)
+        for k in steps.operands:
+            initials += (next(places), states[k].data_ptr(), states[k].stride(0))
+        self.stepper.start(initials)
+
+
+def _matrix(weight: Tensor, transposed: bool) -> tuple[int, int, int]:
+    rows, columns = weight.stride()
+    return (weight.data_ptr(), *((columns, rows) if transposed else (rows, columns)))
+
+
+@lru_cache(maxsize=256)
+def _program(words: tuple[int, ...]) -> object:
+    return loaded_engine().Program(list(words))
+
+
+def _before(steps: Steps, parameters: Mapping[str, Tensor], half: bool) -> Values:
+    """What depends on parameters alone."""
+    plan = steps.plan
+    nothing = Inputs(torch.zeros(1, 1, plan.graph.input_size), (torch.zeros(1, 1),), parameters)
+    values = evaluation.leaves(plan, nothing)
+    stacked = evaluation.stack(plan.graph.nodes, plan.constant, parameters)
+    evaluation.run_stages(plan.graph.nodes, plan.constant, values, stacked)
+    return {i: v.contiguous() for i, v in values.items() if plan.levels[i] == Level.CONSTANT}
+
+
+def _tables(layer: _Bound, tokens: Tokens, half: bool) -> list[Tensor]:
+    """What the step reads of each token, `(V, n)`: rounded where a sequence's would be."""
+    plan, parameters = layer.steps.plan, layer.parameters
+    nodes = plan.graph.nodes
+    values: Values = dict(layer.fixed)
+    x = torch.arange(tokens.count) if tokens.embedding is None else tokens.embedding
+    values.update((i, x) for i, node in enumerate(nodes) if node.op == "input")
+    for stage in plan.input:
+        for group in stage.products:
+            operand, matrix = evaluation.joined(group_args(nodes, group), values), evaluation.stacked(
+                nodes, group, parameters
+            )
+            if half and operand.is_floating_point():
+                operand, matrix = _rounded(operand), _rounded(matrix)
+            result = evaluation.product(operand, matrix)
+            parts = torch.split(_rounded(result) if half else result, [nodes[p].size for p in group], -1)
+            values.update(zip(group, parts, strict=True))
+        evaluation.run_operations(nodes, stage.program, values)
+    return [values[n].contiguous() for n in layer.steps.tables]
+
+
+def group_args(nodes: Sequence[Any], group: Sequence[int]) -> tuple[int, ...]:
+    """The operands that a group of products shares."""
+    return nodes[group[0]].args
+
+
+def _rounded(value: Tensor) -> Tensor:
+    return value.to(torch.bfloat16).to(torch.float32)
+
+
+class Generation:
+    """Layers, a head and how to choose, ready to go on from given states.
+
+    Args:
+        layers: From the first to the last.
+        tokens: What the first layer reads.
+        head: The output matrix.
+        states: For each layer its states `(B, n)`.
+        choosing: How tokens are chosen.
+        half: Whether the layers' products take bf16.
+        length: About how many tokens will be made: what is worth preparing.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        tokens: Tokens,
+        head: Head,
+        states: Sequence[Sequence[Tensor]],
+        choosing: Choosing,
+        *,
+        half: bool = False,
+        length: int = 1,
+    ) -> None:
+        batch = len(states[0][0])
+        embedding = tokens.embedding
+        table = embedding is None or (tokens.count <= LARGEST_TABLE and length > tokens.count // 8)
+        threads = min(torch.get_num_threads(), _useful_threads(layers, batch))
+        self.layers: list[_Bound] = []
+        source = None
+        if embedding is not None and not table:
+            source = torch.zeros(1, batch, embedding.shape[1])
+        for number, layer in enumerate(layers):
+            steps = lower(layer.graph, half=half, table=table and number == 0)
+            assert steps is not None, "`runs` says what can be run"
+            bound = _Bound(steps, layer.parameters, batch, half, threads, source)
+            bound.start(states[number])
+            self.layers.append(bound)
+            source = bound.arrays["output"]
+        assert source is not None
+        gathers: list[int] = []
+        first = self.layers[0]
+        self.tables = _tables(first, tokens, half) if table else [embedding]
+        targets = [first.arrays["fixed", n] for n in first.steps.tables] if table else [first.arrays["input"]]
+        for rows, to in zip(self.tables, targets, strict=True):
+            assert rows is not None
+            gathers += (rows.data_ptr(), rows.stride(0), to.data_ptr(), to.stride(1), to.shape[2])
+        self.head = head
+        rows, columns = head.weight.stride()
+        words = [head.weight.data_ptr(), rows, columns, head.bias.data_ptr(), *head.weight.shape]
+        words += [source[0].data_ptr(), source[1].data_ptr(), source.stride(1)]
+        self.engine: Any = loaded_engine().generation([b.stepper for b in self.layers], gathers, words, *choosing)
+
+    def run(self, tokens: Tensor, ended: Tensor, chances: Tensor, endings: Sequence[int]) -> Tensor | None:
+        """Makes as many tokens as there are chances, or fewer where all sequences end.
+
+        Args:
+            tokens: (B,) int64: read first; becomes the last that were made.
+            ended: (B,) uint8: such sequences repeat their last token.
+            chances: (T, B) float64 from 0 to below 1: what stands for chance.
+            endings: Tokens that end a sequence.
+
+        Returns:
+            (T or fewer, B) int64; None where scores are no numbers.
+        """
+        made = torch.empty(chances.shape, dtype=torch.int64)
+        count = self.engine.run(
+            tokens.data_ptr(), chances.data_ptr(), made.data_ptr(), ended.data_ptr(), list(endings), len(chances)
+        )
+        return None if count < 0 else made[:count]
+
+
+def _useful_threads(layers: Sequence[Layer], batch: int) -> int:
+    """As many as have enough to do between two meetings."""
+    weights = max(sum(w.numel() for w in layer.parameters.values()) for layer in layers)
+    return max(1, weights * min(batch, 4) // SMALLEST_SHARE)
