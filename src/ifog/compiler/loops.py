@@ -255,7 +255,16 @@ class _Lowering:
         for a in (*read, step.of(self.graph.output), *self.options.gates):
             known = a in step.sources or a in leaves or a in scheduled.position
             if not known and a < len(self.graph.nodes) and self.graph.nodes[a].op != "constant":
-                step.sources[a] = self._block(a) or Given(("fixed", a))
+                step.sources[a] = self._block(a) or Given(self._role(a))
+
+    def _role(self, n: int) -> Hashable:
+        """What a value that exists before the loop is."""
+        node = self.graph.nodes[n]
+        if node.op == "parameter":
+            return ("parameter", str(node.attributes[0]))
+        if node.op == "mask":
+            return ("mask", self.graph.masks.index(n))
+        return "x" if node.op == "input" else ("fixed", n)
 
     def _block(self, n: int) -> Given | None:
         block = self.blocks.get(n)

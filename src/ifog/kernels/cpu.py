@@ -128,7 +128,8 @@ def _allocate(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 def _given(loops: Loops, inputs: Tensors, values: outside.Values) -> dict[Hashable, Tensor]:
     """The caller's tensors by role."""
     tensors: dict[Hashable, Tensor] = {"x": _even(inputs.x)}
-    tensors |= _numbered("weight", inputs.weights)
+    tensors |= _numbered("weight", [w if w.dim() > 1 else _columns(w) for w in inputs.weights])
+    tensors |= _numbered("mask", inputs.masks)
     if inputs.valid is not None:
         tensors["valid"] = inputs.valid.to(torch.float32).contiguous()
     if inputs.reset is not None:
@@ -192,13 +193,17 @@ def _call(
         if kind == "state":
             history = tensors[loops.history[role[1]]]
             return (number[loops.history[role[1]]], 0, history.stride(0), history.stride(1))
+        if kind == "parameter":
+            piece = shared.pieces[role[1]][0]
+            return (number["weight", piece.tensor], piece.start * 4, 0, 0)
         value = tensors[role]
         if kind == "start":
             return (number[role], 0, 0, value.stride(0))
         if value.dim() == 1:
             return (number[role], 0, 0, 0)
         first = value.stride(0) * value.element_size() if role in loops.history else 0
-        return (number[role], first, value.stride(0) if len(value) > 1 else 0, value.stride(1))
+        once = len(value) == 1 and steps > 1  # a mask drawn once serves every step
+        return (number[role], first, 0 if once else value.stride(0), value.stride(1))
 
     weights: list[int] = []
     for weight in code.weights:

@@ -20,7 +20,7 @@ from ifog.compiler.graph import Graph, Level
 from ifog.compiler.stepping import Steps, lower
 from ifog.kernels.loading import instruction_set, loaded_engine
 
-__all__ = ["Choosing", "Generation", "Head", "Layer", "Tokens", "runs"]
+__all__ = ["Choosing", "Generation", "Head", "Layer", "Stream", "Tokens", "runs"]
 
 LARGEST_TABLE = 4096  # tokens
 SMALLEST_SHARE = 1 << 17  # weights that are worth a second thread's waiting
@@ -80,7 +80,7 @@ class _Bound:
             self.arrays["fixed", n] = torch.zeros(1, batch, graph.nodes[n].size)
         given = [w for g in code.given for w in self._given(g.role)]
         weights = [w for weight in code.weights for w in _matrix(parameters[weight.name], weight.transposed)]
-        self.stepper: Any = loaded_engine().stepper(
+        self.stepper: Any = _engine().stepper(
             _program(code.words), given, weights, batch, threads, instruction_set()
         )
 
@@ -94,10 +94,9 @@ class _Bound:
         value = self.arrays[role]
         return (value[0].data_ptr(), value[-1].data_ptr(), value.stride(1))
 
-    def start(self, states: Sequence[Tensor]) -> None:
-        """The states `(B, n)` before the first step."""
+    def begin(self, states: Sequence[Tensor]) -> list[int]:
+        """Puts the states `(B, n)`, with neighbouring columns, before the first step; gives what the engine is to do."""
         steps, initials = self.steps, list[int]()
-        states = [s.contiguous() for s in states]
         places = iter(steps.code.carried)
         for role, state in zip(steps.history, states, strict=True):
             if role is None:
@@ -106,7 +105,20 @@ class _Bound:
                 self.arrays[role][1].copy_(state)
         for k in steps.operands:
             initials += (next(places), states[k].data_ptr(), states[k].stride(0))
-        self.stepper.start(initials)
+        return initials
+
+    def step(self, states: Sequence[Tensor], made: Sequence[Tensor], *, pack: bool) -> Tensor:
+        """One step from `states`, the states after it into `made`; gives the output, overwritten by the next step."""
+        steps, finals = self.steps, list[int]()
+        places = iter(steps.code.carried)
+        for role, state in zip(steps.history, made, strict=True):
+            if role is None:
+                finals += (next(places), state.data_ptr(), state.stride(0))
+        self.stepper.step(pack, self.begin(states), finals)
+        for role, state in zip(steps.history, made, strict=True):
+            if role is not None:
+                state.copy_(self.arrays[role][0])
+        return self.arrays["output"][0]
 
 
 def _matrix(weight: Tensor, transposed: bool) -> tuple[int, int, int]:
@@ -114,9 +126,13 @@ def _matrix(weight: Tensor, transposed: bool) -> tuple[int, int, int]:
     return (weight.data_ptr(), *((columns, rows) if transposed else (rows, columns)))
 
 
+def _engine() -> Any:
+    return loaded_engine()
+
+
 @lru_cache(maxsize=256)
 def _program(words: tuple[int, ...]) -> object:
-    return loaded_engine().Program(list(words))
+    return _engine().Program(list(words))
 
 
 def _before(steps: Steps, parameters: Mapping[str, Tensor], half: bool) -> Values:
@@ -138,9 +154,8 @@ def _tables(layer: _Bound, tokens: Tokens, half: bool) -> list[Tensor]:
     values.update((i, x) for i, node in enumerate(nodes) if node.op == "input")
     for stage in plan.input:
         for group in stage.products:
-            operand, matrix = evaluation.joined(group_args(nodes, group), values), evaluation.stacked(
-                nodes, group, parameters
-            )
+            operand = evaluation.joined(nodes[group[0]].args, values)
+            matrix = evaluation.stacked(nodes, group, parameters)
             if half and operand.is_floating_point():
                 operand, matrix = _rounded(operand), _rounded(matrix)
             result = evaluation.product(operand, matrix)
@@ -148,11 +163,6 @@ def _tables(layer: _Bound, tokens: Tokens, half: bool) -> list[Tensor]:
             values.update(zip(group, parts, strict=True))
         evaluation.run_operations(nodes, stage.program, values)
     return [values[n].contiguous() for n in layer.steps.tables]
-
-
-def group_args(nodes: Sequence[Any], group: Sequence[int]) -> tuple[int, ...]:
-    """The operands that a group of products shares."""
-    return nodes[group[0]].args
 
 
 def _rounded(value: Tensor) -> Tensor:
@@ -195,7 +205,7 @@ class Generation:
             steps = lower(layer.graph, half=half, table=table and number == 0)
             assert steps is not None, "`runs` says what can be run"
             bound = _Bound(steps, layer.parameters, batch, half, threads, source)
-            bound.start(states[number])
+            bound.stepper.start(bound.begin([s.contiguous() for s in states[number]]))
             self.layers.append(bound)
             source = bound.arrays["output"]
         assert source is not None
@@ -210,7 +220,7 @@ class Generation:
         rows, columns = head.weight.stride()
         words = [head.weight.data_ptr(), rows, columns, head.bias.data_ptr(), *head.weight.shape]
         words += [source[0].data_ptr(), source[1].data_ptr(), source.stride(1)]
-        self.engine: Any = loaded_engine().generation([b.stepper for b in self.layers], gathers, words, *choosing)
+        self.engine: Any = _engine().generation([b.stepper for b in self.layers], gathers, words, *choosing)
 
     def run(self, tokens: Tensor, ended: Tensor, chances: Tensor, endings: Sequence[int]) -> Tensor | None:
         """Makes as many tokens as there are chances, or fewer where all sequences end.
@@ -229,6 +239,51 @@ class Generation:
             tokens.data_ptr(), chances.data_ptr(), made.data_ptr(), ended.data_ptr(), list(endings), len(chances)
         )
         return None if count < 0 else made[:count]
+
+
+class Stream:
+    """Layers that take one step at a time, from states that the caller keeps.
+
+    Args:
+        layers: From the first to the last.
+        batch: How many sequences.
+        vocabulary: The number of tokens, where the input is their numbers.
+        half: Whether products take bf16.
+    """
+
+    def __init__(self, layers: Sequence[Layer], batch: int, vocabulary: int | None, *, half: bool) -> None:
+        threads = min(torch.get_num_threads(), _useful_threads(layers, batch))
+        self.layers: list[_Bound] = []
+        self.input = torch.zeros(1, batch, layers[0].graph.input_size if vocabulary is None else 0)
+        source = self.input
+        for number, layer in enumerate(layers):
+            steps = lower(layer.graph, half=half, table=vocabulary is not None and number == 0)
+            assert steps is not None, "`runs` says what can be run"
+            self.layers.append(_Bound(steps, layer.parameters, batch, half, threads, source))
+            # one step at a time is always an even one
+            source = self.layers[-1].arrays["output"][:1]
+        first = self.layers[0]
+        self.tables = [] if vocabulary is None else _tables(first, Tokens(vocabulary, None), half)
+        self.packed = False
+
+    def step(self, x: Tensor, states: Sequence[Sequence[Tensor]], made: Sequence[Sequence[Tensor]]) -> Tensor:
+        """The output `(B, P)` of the last layer, a tensor of its own.
+
+        Args:
+            x: (B, D), or ids (B,).
+            states: For each layer, with neighbouring columns.
+            made: Where the states after the step go.
+        """
+        first = self.layers[0]
+        for n, table in zip(first.steps.tables, self.tables, strict=bool(self.tables)):
+            torch.index_select(table, 0, x, out=first.arrays["fixed", n][0])
+        if not self.tables:
+            self.input[0].copy_(x)
+        output = self.input
+        for layer, before, after in zip(self.layers, states, made, strict=True):
+            output = layer.step(before, after, pack=not self.packed)
+        self.packed = True
+        return output.clone()
 
 
 def _useful_threads(layers: Sequence[Layer], batch: int) -> int:
