@@ -29,8 +29,8 @@ class Call {
   public:
     Call(const ifog::Program& program, const Words& given, const Words& weights, const Words& totals,
          const Words& begin, const Words& end, const Words& moves_before, const Words& moves_after,
-         const std::vector<Words>& before, const std::vector<Words>& after, std::size_t steps, std::size_t batch,
-         bool reverse)
+         const std::vector<Words>& before, const std::vector<Words>& after, const Words& lookups,
+         const Words& scatters, std::size_t steps, std::size_t batch, bool reverse)
         : program_(program) {
         each(given, 4, [&](const std::int64_t* w) { call_.bindings.push_back({address(w), w[2], w[3]}); });
         each(weights, 4, [&](const std::int64_t* w) { call_.weights.push_back({address(w), w[2], w[3]}); });
@@ -41,6 +41,8 @@ class Call {
         each(moves_after, 7, [&](const std::int64_t* w) { call_.moves_after.push_back(move(w)); });
         for (const Words& words : before) call_.before.push_back(projection(words));
         for (const Words& words : after) call_.after.push_back(projection(words));
+        each(lookups, 12, [&](const std::int64_t* w) { call_.lookups.push_back(lookup(w)); });
+        each(scatters, 9, [&](const std::int64_t* w) { call_.scatters.push_back(scatter(w)); });
         call_.steps = steps;
         call_.batch = batch;
         call_.reverse = reverse;
@@ -74,6 +76,16 @@ class Call {
                 }
             }
         }
+        for (auto& lookup : call.lookups) {
+            resolve(lookup.ids);
+            resolve(lookup.out.data);
+            resolve(lookup.weight.data);
+        }
+        for (auto& scatter : call.scatters) {
+            resolve(scatter.ids);
+            resolve(scatter.rows.data);
+            resolve(scatter.table);
+        }
         const nb::gil_scoped_release release;
         ifog::run(program_, call, kernels);
     }
@@ -88,6 +100,28 @@ class Call {
     ifog::Move move(const std::int64_t* w) {
         const std::uintptr_t from = address(w);
         return {from, w[2], address(w + 3), w[5], static_cast<std::size_t>(w[6])};
+    }
+
+    // ids (tensor, offset), vocabulary, out (tensor, offset, stride, bf16?), columns, weight (tensor, offset, column
+    // stride, depth stride)
+    ifog::Lookup lookup(const std::int64_t* w) {
+        ifog::Lookup made;
+        made.ids = address(w);
+        made.vocabulary = static_cast<std::size_t>(w[2]);
+        made.out = {address(w + 3), w[5], w[6] != 0};
+        made.columns = static_cast<std::size_t>(w[7]);
+        made.weight = {address(w + 8), w[10], w[11]};
+        return made;
+    }
+
+    // ids (tensor, offset), rows (tensor, offset, stride, bf16?), columns, table (tensor, offset)
+    ifog::Scatter scatter(const std::int64_t* w) {
+        ifog::Scatter made;
+        made.ids = address(w);
+        made.rows = {address(w + 2), w[4], w[5] != 0};
+        made.columns = static_cast<std::size_t>(w[6]);
+        made.table = address(w + 7);
+        return made;
     }
 
     // out (tensor, offset, stride, bf16?), columns; then for each term its operand likewise, its depth, its weight
@@ -155,11 +189,11 @@ NB_MODULE(_engine, m) {
              nb::arg("words"));
     nb::class_<Call>(m, "Call", "A program and what is bound to it, addresses left open.")
         .def(nb::init<const ifog::Program&, const Words&, const Words&, const Words&, const Words&, const Words&,
-                      const Words&, const Words&, const std::vector<Words>&, const std::vector<Words>&, std::size_t,
-                      std::size_t, bool>(),
+                      const Words&, const Words&, const std::vector<Words>&, const std::vector<Words>&, const Words&,
+                      const Words&, std::size_t, std::size_t, bool>(),
              nb::arg("program"), nb::arg("given"), nb::arg("weights"), nb::arg("totals"), nb::arg("begin"),
              nb::arg("end"), nb::arg("moves_before"), nb::arg("moves_after"), nb::arg("before"), nb::arg("after"),
-             nb::arg("steps"), nb::arg("batch"), nb::arg("reverse"))
+             nb::arg("lookups"), nb::arg("scatters"), nb::arg("steps"), nb::arg("batch"), nb::arg("reverse"))
         .def("run", &Call::run, nb::arg("tensors"), nb::arg("threads"), nb::arg("isa"),
              "Runs it over a sequence whose tensors lie at these addresses.");
     bind_generation(m);

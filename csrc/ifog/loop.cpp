@@ -379,8 +379,7 @@ class Projectors {
         for (std::size_t i = 0; i < each_.size(); ++i) each_[i].pack(memory + packed_[i], thread, threads_);
     }
 
-    void multiply(char* memory, std::size_t thread, std::size_t rows) const {
-        const Part part = part_of(rows, thread, threads_);
+    void multiply(char* memory, std::size_t thread, Part part) const {
         char* const scratch = memory + packed_bytes_ + thread * scratch_bytes_;
         for (std::size_t i = 0; i < each_.size(); ++i)
             each_[i].multiply(memory + packed_[i], scratch, part.begin, part.end);
@@ -430,6 +429,9 @@ void run(const Program& program, const Call& call, const Kernels& kernels) {
 
     const Block block(bytes);
     const Block for_projections(std::max(before.bytes(), after.bytes()));
+    std::vector<Block> tables;
+    for (const Lookup& lookup : call.lookups) tables.emplace_back(lookup.vocabulary * lookup.columns * sizeof(float));
+    const auto table = [&](std::size_t i) { return reinterpret_cast<float*>(tables[i].data()); };
     for (Packed& p : packed) p.data = block.data() + reinterpret_cast<std::size_t>(p.data);
     char* next = block.data() + packed_bytes;
     std::memset(next, 0, bytes - packed_bytes);
@@ -448,17 +450,25 @@ void run(const Program& program, const Call& call, const Kernels& kernels) {
         kernels.enter();
         pack(program, call, product, packed, k, split.threads);
         before.pack(for_projections.data(), k);
+        for (std::size_t i = 0; i < tables.size(); ++i) fill_table(call.lookups[i], table(i), k, split.threads);
         barrier.wait();
-        before.multiply(for_projections.data(), k, rows);
+        const Part share = part_of(rows, k, split.threads);
+        before.multiply(for_projections.data(), k, share);
+        for (std::size_t i = 0; i < tables.size(); ++i)
+            look_up(call.lookups[i], table(i), kernels, share.begin, share.end);
         workers[k]->initialise();
         barrier.wait();
         workers[k]->loop();
         workers[k]->finish();
-        if (!call.after.empty()) {
+        if (!call.after.empty() || !call.scatters.empty()) {
             barrier.wait();
             after.pack(for_projections.data(), k);
             barrier.wait();
-            after.multiply(for_projections.data(), k, rows);
+            after.multiply(for_projections.data(), k, share);
+        }
+        for (const Scatter& scatter : call.scatters) { // by columns: rows may pick the same place
+            const Part columns = part_of(padded(scatter.columns, line) / line, k, split.threads);
+            scatter_add(scatter, kernels, rows, columns.begin * line, std::min(columns.end * line, scatter.columns));
         }
         kernels.leave();
     });

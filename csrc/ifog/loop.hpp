@@ -110,6 +110,8 @@ struct Call {
     std::vector<Edge> initials, finals;
     std::vector<Move> moves_before, moves_after;
     std::vector<Projection> before, after; // over all steps, before and after the loop
+    std::vector<Lookup> lookups;           // likewise before
+    std::vector<Scatter> scatters;         // likewise after
     std::size_t steps = 0, batch = 0, threads = 1;
     bool reverse = false;
 };

@@ -62,4 +62,29 @@ class Projector {
     std::size_t depth_ = 0;
 };
 
+// out row r = the sum over terms of table row ids[r]: a product with one-hot vectors, without the product.
+struct Lookup {
+    std::uintptr_t ids = 0; // int64, one for each row
+    std::size_t vocabulary = 0;
+    Rows out;
+    std::size_t columns = 0;
+    WeightSource weight; // W[j, id]
+};
+
+// Rows of the table, one for each token: part `thread` of it.
+void fill_table(const Lookup& lookup, float* table, std::size_t thread, std::size_t threads);
+// Rows begin to end of the output.
+void look_up(const Lookup& lookup, const float* table, const Kernels& kernels, std::size_t begin, std::size_t end);
+
+// The other way: row ids[r] of `table` (vocabulary x columns floats) += row r of `rows`, columns begin to end.
+struct Scatter {
+    std::uintptr_t ids = 0;
+    Rows rows;
+    std::size_t columns = 0;
+    std::uintptr_t table = 0;
+};
+
+void scatter_add(const Scatter& scatter, const Kernels& kernels, std::size_t row_count, std::size_t begin,
+                 std::size_t end);
+
 } // namespace ifog

@@ -126,6 +126,17 @@ class Loops:
         pairs = matrices(nodes[results[0]])
         return (Projection(results[0], tuple((a, n, f) for a, (n, f) in zip(args, pairs, strict=True))),)
 
+    @cached_property
+    def scatter(self) -> tuple[tuple[int, str], ...]:
+        """For token ids, the cotangents (and matrices) of the input's products; none unless blocks hold them all."""
+        if self.gradients is None:
+            return ()
+        nodes = self.gradients.nodes
+        terms = [t for w in self.gradients.input.weights if nodes[w.operand].op == "input" for t in w.terms]
+        if any(flag or self.collected.get(d) != ("block", d) for _, flag, d in terms):
+            return ()
+        return tuple((d, name) for name, _, d in terms)
+
     def ends(self, *, reverse: bool) -> list[int]:
         """Whose start and end the carried places of a loop are: numbers of states, of totals for `start` after them."""
         if reverse:

@@ -90,6 +90,10 @@ def backward(
     arrays = saved.arrays | _numbered("end", end) | {"totals": sums.memory}
     if loops.after and inputs.x.is_floating_point():
         arrays["d_x"] = torch.empty(inputs.x.shape)
+    if outside.looks_up(loops, inputs.x):
+        vocabulary = loops.plan.graph.input_size
+        for d, _ in loops.scatter:
+            arrays["d_table", d] = torch.zeros(vocabulary, loops.blocks[d].width)
     given = _given(loops, inputs, saved.values) | _numbered("begin", begin) | {"d_output": _columns(d_output)}
     given |= _numbered("d_gate", [_columns(d) for d in d_gates])
     _run(loops, loops.backward, saved.shared, given, arrays, reverse=True)
@@ -111,7 +115,9 @@ def _columns(value: Tensor) -> Tensor:
 
 def _even(x: Tensor) -> Tensor:
     """`x` with rows at even distances, as products over all steps walk them; ids are left alone."""
-    if x.dim() < 3 or ((x.stride(0) == x.shape[1] * x.stride(1) or 1 in x.shape[:2]) and x.stride(2) == 1):
+    if x.dim() < 3:
+        return x.contiguous()
+    if (x.stride(0) == x.shape[1] * x.stride(1) or 1 in x.shape[:2]) and x.stride(2) == 1:
         return x
     return x.contiguous()
 
@@ -220,12 +226,18 @@ def _call(
             if side == "begin" or reverse or loops.history[k] is None:
                 words += (place, number[side, k], 0, tensors[side, k].stride(0))
     moves = _Moves(loops, tensors, number)
-    projections = [] if not tensors["x"].is_floating_point() else loops.after if reverse else loops.before
-    projected = [_projection(loops, shared, tensors, number, p) for p in projections]
+    ids = not tensors["x"].is_floating_point()
+    projections = loops.after if reverse else loops.before
+    projected = [] if ids else _merged([_projection(loops, shared, tensors, number, p) for p in projections])
+    lookups, scatters = [], []
+    if ids and outside.looks_up(loops, tensors["x"]):
+        lookups = [] if reverse else [_lookup(loops, shared, tensors, number, p) for p in loops.before]
+        scatters = [_scatter(loops, tensors, number, d) for d, _ in loops.scatter] if reverse else []
     return loaded_engine().Call(
         _program(code.words), [w for g in code.given for w in given(g.role)], weights, totals,
         ends["begin"], ends["end"], [] if reverse else moves.begin(), [] if reverse else moves.end(),
-        [] if reverse else projected, projected if reverse else [], steps, batch, reverse,
+        [] if reverse else projected, projected if reverse else [],
+        [w for words in lookups for w in words], [w for words in scatters for w in words], steps, batch, reverse,
     )  # fmt: skip
 
 
@@ -264,7 +276,7 @@ def _projection(
             offset = block.offset * slot.element_size()
             return (number["slot", block.slot], offset, slot.stride(1), int(slot.dtype == torch.bfloat16))
         role = "d_x" if n == one.out else "x"
-        return (number[role], 0, tensors[role].stride(1 if tensors[role].shape[1] > 1 else 0), 0)
+        return (number[role], 0, tensors[role].stride(1 if tensors[role].shape[1] > 1 else 0), 0)  # of ids: not read
 
     words: list[int] = []
     for operand, name, flag in one.terms:
@@ -279,3 +291,38 @@ def _projection(
             words += (*rows(one.out), columns)
         words += (*rows(operand), depth, number["weight", piece.tensor], piece.start * down * 4, *strides)
     return words
+
+
+def _merged(projections: list[list[int]]) -> list[list[int]]:
+    """Projections of the same rows to neighbouring columns from neighbouring rows of one matrix, as one."""
+    found: list[list[int]] = []
+    for words in projections:
+        last = found[-1] if found else []
+        if len(words) == 14 == len(last):
+            out, offset, stride, half, columns = last[:5]
+            element = 2 if half else 4
+            follows = words[:4] == [out, offset + element * columns, stride, half]
+            beside = words[10:] == [last[10], last[11] + 4 * columns * last[12], *last[12:]]
+            if follows and beside and words[5:10] == last[5:10]:
+                last[4] += words[4]
+                continue
+        found.append(list(words))
+    return found
+
+
+def _lookup(
+    loops: Loops, shared: Shared, tensors: Mapping[Hashable, Tensor], number: Mapping[Hashable, int], one: Projection
+) -> list[int]:
+    """ids, vocabulary, out, columns and weight of a product with one-hot vectors."""
+    out, offset, stride, half, columns, _, _, _, _, depth, *weight = _projection(loops, shared, tensors, number, one)
+    return [number["x"], 0, depth, out, offset, stride, half, columns, *weight]
+
+
+def _scatter(
+    loops: Loops, tensors: Mapping[Hashable, Tensor], number: Mapping[Hashable, int], d: int
+) -> list[int]:
+    """ids, rows, columns and table of the gradient of such a product."""
+    block = loops.blocks[d]
+    slot = tensors["slot", block.slot]
+    rows = (number["slot", block.slot], block.offset * slot.element_size(), slot.stride(1))
+    return [number["x"], 0, *rows, int(slot.dtype == torch.bfloat16), block.width, number["d_table", d], 0]

@@ -8,7 +8,7 @@ change none of their arguments, and no result shares memory with an argument or 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -249,15 +249,7 @@ def _sequence_backward(*arguments: Any) -> list[Tensor]:
     with torch.no_grad():
         inputs = call.tensors()
         rest = iter(kept)
-        arrays: dict[Hashable, Tensor] = {}
-        for k, width in enumerate(loops.slots):  # copies, because cotangents will be written over them
-            empty = output.new_empty(*output.shape[:2], width, dtype=_type(loops, k))
-            arrays["slot", k] = empty.copy_(next(rest)) if k in _gaps(loops) else empty
-        for role in _histories(loops):
-            arrays[role] = next(rest).contiguous()
-        if "output" in loops.history:
-            first = inputs.states[loops.history.index("output")]
-            arrays["output"] = torch.cat([first.unsqueeze(0), output])
+        arrays = _restored(call, loops, inputs, output, rest)
         values = outside.Values(loops, shared.summed, inputs)
         values.update(zip(call.of.before(loops), rest, strict=True))
         saved = cpu.Saved(loops, shared.summed, inputs, values, arrays)
@@ -267,6 +259,24 @@ def _sequence_backward(*arguments: Any) -> list[Tensor]:
         if _has_gradient(call):
             results.insert(0, torch.zeros_like(call.x) if d_x is None else d_x)
         return _unshared((*call.leaves, *call.masks, output, *kept, d_output, *d_last, *d_gates), results)
+
+
+def _restored(
+    call: _Call, loops: Loops, inputs: cpu.Tensors, output: Tensor, kept: Iterator[Tensor]
+) -> dict[Hashable, Tensor]:
+    """The arrays that `cpu.forward` left, in its order: a call is remembered by shapes, and knows arrays by number."""
+    arrays: dict[Hashable, Tensor] = {}
+    for k, width in enumerate(loops.slots):  # copies, because cotangents will be written over them
+        empty = output.new_empty(*output.shape[:2], width, dtype=_type(loops, k))
+        arrays["slot", k] = empty.copy_(next(kept)) if k in _gaps(loops) else empty
+    histories = {role: next(kept).contiguous() for role in _histories(loops)}
+    for role, first in zip(loops.history, inputs.states, strict=True):
+        if role is not None:
+            arrays[role] = torch.cat([first.unsqueeze(0), output]) if role == "output" else histories[role]
+    arrays.setdefault("output", output)
+    for g in call.of.gates:
+        arrays["gate", g] = output  # which the backward pass doesn't read
+    return arrays
 
 
 def _sequence_backward_shapes(*arguments: Any) -> list[Tensor]:

@@ -75,7 +75,7 @@ def before(loops: Loops, shared: Shared, inputs: Tensors, arrays: Arrays) -> Val
     plan = loops.plan
     values = Values(loops, shared, inputs)
     _run(plan.graph.nodes, plan.constant, values)
-    made = {p.out for p in loops.before} if inputs.x.is_floating_point() else set[int]()
+    made = {p.out for p in loops.before} if inputs.x.is_floating_point() or looks_up(loops, inputs.x) else set[int]()
     for stage in plan.input:
         for group in stage.products:
             ordered = sorted((p for p in group if p not in made), key=lambda p: loops.blocks.get(p, (-1, 0, 0)))
@@ -83,6 +83,13 @@ def before(loops: Loops, shared: Shared, inputs: Tensors, arrays: Arrays) -> Val
                 _project(loops, values, arrays, run)
         evaluation.run_operations(plan.graph.nodes, stage.program, values)
     return values
+
+
+def looks_up(loops: Loops, x: Tensor) -> bool:
+    """Whether the engine takes input products from a table of all tokens: cheaper unless there are more than inputs."""
+    if x.is_floating_point() or loops.plan.graph.input_size > x.numel():
+        return False
+    return loops.gradients is None or bool(loops.scatter)
 
 
 def _run(nodes: Sequence[Node], stages: Sequence[evaluation.Stage], values: Values) -> None:
@@ -291,16 +298,24 @@ class _After:
             order = self._in_order(weight.cotangents)
             terms = [weight.terms[k] for k in order]
             bundle = self._columns([d for _, _, d in terms])
-            product = self._outer(bundle, weight.operand, terms)
+            of_ids = self.nodes[weight.operand].op == "input"
+            tables = of_ids and any(("d_table", d) in self.arrays for _, _, d in terms)
+            product = None if tables else self._outer(bundle, weight.operand, terms)
             names = tuple(name for name, _, _ in terms)
+            if product is None:
+                for name, _, d in terms:
+                    self._add(name, self.arrays["d_table", d].t())
+                continue
             if names in self.shared.rows and not any(flag for _, flag, _ in terms) and self._once(names):
                 self.whole[names] = product
                 continue
             sizes = [self.nodes[d].size for _, _, d in terms]
             for (name, flag, _), rows in zip(terms, torch.split(product, sizes), strict=True):
-                gradient = rows.t() if flag else rows
-                known = self.gradients.get(name)
-                self.gradients[name] = gradient if known is None else known + gradient
+                self._add(name, rows.t() if flag else rows)
+
+    def _add(self, name: str, gradient: Tensor) -> None:
+        known = self.gradients.get(name)
+        self.gradients[name] = gradient if known is None else known + gradient
 
     def _once(self, names: tuple[str, ...]) -> bool:
         """Whether no other product adds to the gradients of these matrices."""
