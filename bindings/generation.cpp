@@ -54,17 +54,17 @@ std::shared_ptr<ifog::Stepper> make_stepper(const ifog::Program& program, const 
     return std::make_shared<ifog::Stepper>(program, call, ifog::kernels_named(isa));
 }
 
-// Packs the weights where `pack` says so, then one step.
-void step(ifog::Stepper& stepper, bool pack, const Words& initials, const Words& finals) {
+// Packs the weights where `pack` says so, then step number `number`.
+void step(ifog::Stepper& stepper, std::size_t number, bool pack, const Words& initials, const Words& finals) {
     const std::vector<ifog::Edge> first = edges(initials);
     const std::vector<ifog::Edge> last = edges(finals);
     const nb::gil_scoped_release release;
     ifog::Barrier barrier(stepper.threads());
-    stepper.start(first);
+    stepper.start(first, number);
     ifog::parallel(stepper.threads(), [&](std::size_t thread) {
         stepper.kernels().enter();
         if (pack) stepper.pack(thread);
-        stepper.step(thread, 0, barrier);
+        stepper.step(thread, number, barrier);
         stepper.kernels().leave();
     });
     stepper.finish(last);
@@ -99,9 +99,9 @@ std::int64_t generate(ifog::Generation& generation, std::uintptr_t tokens, std::
 void bind_generation(nb::module_& m) {
     nb::class_<ifog::Stepper>(m, "Stepper", "One layer, one step at a time: csrc/ifog/stepper.hpp.")
         .def(
-            "start", [](ifog::Stepper& stepper, const Words& initials) { stepper.start(edges(initials)); },
+            "start", [](ifog::Stepper& stepper, const Words& initials) { stepper.start(edges(initials), 0); },
             nb::arg("initials"), "Puts carried states in place, before step 0.")
-        .def("step", &step, nb::arg("pack"), nb::arg("initials"), nb::arg("finals"),
+        .def("step", &step, nb::arg("number"), nb::arg("pack"), nb::arg("initials"), nb::arg("finals"),
              "One step, after packing the weights where that is wanted.");
     nb::class_<ifog::Generation>(m, "Generation", "The loop of generation: csrc/ifog/generation.hpp.")
         .def("run", &generate, nb::arg("tokens"), nb::arg("chances"), nb::arg("made"), nb::arg("ended"),

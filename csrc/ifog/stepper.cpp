@@ -280,7 +280,7 @@ void Stepper::pack(std::size_t thread) {
     ifog::pack(state_->program, state_->call.weights, state_->product, state_->packed, thread, state_->call.threads);
 }
 
-void Stepper::start(const std::vector<Edge>& initials) {
+void Stepper::start(const std::vector<Edge>& initials, std::size_t step) {
     const State& s = *state_;
     for (const Edge& edge : initials) {
         const auto i = static_cast<std::size_t>(edge.place);
@@ -288,7 +288,7 @@ void Stepper::start(const std::vector<Edge>& initials) {
         const bool rounded = place.kind == PlaceKind::operand && s.program.half;
         const Op op = rounded ? s.store_op() : Op::copy;
         const Tile source{reinterpret_cast<float*>(edge.data), edge.row};
-        s.kernels.elementwise[static_cast<std::size_t>(op)](s.views[i].tile(1, 0, 0), source, source, source,
+        s.kernels.elementwise[static_cast<std::size_t>(op)](s.views[i].tile(1 - step % 2, 0, 0), source, source, source,
                                                             s.call.batch, place.width);
     }
 }

@@ -42,8 +42,8 @@ class Stepper {
     // Once, and again when weights have changed.
     void pack(std::size_t thread);
 
-    // Carried states, before step 0; after the last step (one thread does it).
-    void start(const std::vector<Edge>& initials);
+    // Carried states, before step `s`; after the last step (one thread does it).
+    void start(const std::vector<Edge>& initials, std::size_t s);
     void finish(const std::vector<Edge>& finals) const;
 
     // Step `s` counts from 0. Every thread's part of the arrays is written when all have returned.

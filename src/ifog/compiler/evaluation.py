@@ -18,8 +18,8 @@ from ifog.compiler.operations import OPERATIONS
 from ifog.compiler.planning import Plan, Stage
 
 __all__ = [
-    "Inputs", "Joins", "Values", "joined", "leaves", "literals", "product", "run_operations", "run_stages", "stack",
-    "stacked",
+    "Inputs", "Joins", "Values", "joined", "leaves", "literals", "product", "rounded", "run_operations", "run_stages",
+    "stack", "stacked",
 ]  # fmt: skip
 
 Values = dict[int, Tensor]
@@ -38,6 +38,7 @@ class Inputs:
         valid: Which steps are within their sequence, `(T, B, 1)`; None: all.
         reset: Before which steps the state goes back to its start, `(T, B, 1)`; None: never.
         start: What a reset goes back to, each `(B, n)`; None: `states`.
+        half: Whether what enters matrix products is rounded to bf16.
     """
 
     x: Tensor
@@ -47,6 +48,7 @@ class Inputs:
     valid: Tensor | None = None
     reset: Tensor | None = None
     start: tuple[Tensor, ...] | None = None
+    half: bool = False
 
 
 def leaves(plan: Plan, inputs: Inputs) -> Values:
@@ -95,14 +97,21 @@ def run_stages(
     values: Values,
     weights: Mapping[int, Tensor],
     joins: Joins | None = None,
+    half: bool = False,
 ) -> None:
-    """Evaluates stages, adding to `values` and `joins`."""
+    """Evaluates stages, adding to `values` and `joins`; `half` rounds what is multiplied to bf16."""
     for stage in stages:
         for group in stage.products:
-            result = product(joined(nodes[group[0]].args, values, joins), weights[group[0]])
+            operand, matrix = joined(nodes[group[0]].args, values, joins), weights[group[0]]
+            result = product(rounded(operand), rounded(matrix)) if half else product(operand, matrix)
             parts = torch.split(result, [nodes[p].size for p in group], -1)
             values.update(zip(group, parts, strict=True))
         run_operations(nodes, stage.program, values)
+
+
+def rounded(value: Tensor) -> Tensor:
+    """Numbers that a bf16 can hold, in the type they came in; token ids stay."""
+    return value.to(torch.bfloat16).to(value.dtype) if value.is_floating_point() else value
 
 
 def run_operations(nodes: Sequence[Node], program: Sequence[int], values: Values) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ifog.compiler.evaluation import Inputs, Joins, Values, joined, leaves, literals, run_operations, run_stages, stack
+from ifog.compiler.evaluation import Inputs, Joins, Values, joined, leaves, literals, rounded, run_operations, run_stages, stack
 from ifog.compiler.gradients import Backward, Gradients
 from ifog.compiler.graph import Level
 from ifog.compiler.planning import Plan
@@ -56,7 +56,7 @@ def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool =
     graph, levels = plan.graph, plan.levels
     fixed = leaves(plan, inputs)
     for stages in (plan.constant, plan.input):
-        run_stages(graph.nodes, stages, fixed, stack(graph.nodes, stages, inputs.parameters))
+        run_stages(graph.nodes, stages, fixed, stack(graph.nodes, stages, inputs.parameters), half=inputs.half)
     steps, batch = inputs.x.shape[:2]
     in_loop = [i for i in keep if levels[i] == Level.STEP]
     weights = stack(graph.nodes, plan.step, inputs.parameters)
@@ -72,7 +72,7 @@ def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool =
             states = tuple(torch.where(inputs.reset[t], s0, s) for s0, s in zip(start, states, strict=True))
         values = constants | {i: s[t] for i, s in slices.items()}
         values.update((s.node, v) for s, v in zip(graph.states, states, strict=True))
-        run_stages(graph.nodes, plan.step, values, weights)
+        run_stages(graph.nodes, plan.step, values, weights, half=inputs.half)
         following = tuple(_rows(values[s.next], v) for s, v in zip(graph.states, states, strict=True))
         output = _rows(values[graph.output], values[graph.states[0].node])
         if inputs.valid is not None:
@@ -107,12 +107,13 @@ def backpropagate(
     graph, nodes = gradients.plan.graph, gradients.nodes
     collected, joins, d_first = _loop_back(gradients, inputs, forward, d_output, d_states)
     d_parameters: dict[str, Tensor] = {}
-    _weight_gradients(gradients.step, collected, joins, d_parameters, inputs.parameters)
+    _weight_gradients(gradients.step, collected, joins, d_parameters, inputs)
 
     values = literals(nodes, inputs.states[0]) | forward.fixed | collected
     for section in (gradients.input, gradients.constant):
-        run_stages(nodes, section.stages, values, stack(nodes, section.stages, inputs.parameters), joins)
-        _weight_gradients(section, values, joins, d_parameters, inputs.parameters)
+        weights = stack(nodes, section.stages, inputs.parameters)
+        run_stages(nodes, section.stages, values, weights, joins, inputs.half)
+        _weight_gradients(section, values, joins, d_parameters, inputs)
     for i, d in gradients.constant.results:
         name = str(nodes[i].attributes[0])
         d_parameters[name] = values[d]
@@ -157,7 +158,7 @@ def _loop_back(
         values.update(zip(gradients.carried, arriving, strict=True))
         run_operations(nodes, gradients.recomputed, values)
         joins: Joins = {}
-        run_stages(nodes, gradients.step.stages, values, weights, joins)
+        run_stages(nodes, gradients.step.stages, values, weights, joins, inputs.half)
         for members, rows in bundles.items():
             rows[t] = joined(members, values, joins)
         leaving = tuple(
@@ -202,15 +203,17 @@ def _previous_states(inputs: Inputs, forward: Unrolled) -> list[tuple[Tensor, ..
 
 
 def _weight_gradients(
-    program: Backward, values: Values, joins: Joins, found: dict[str, Tensor], parameters: Mapping[str, Tensor]
+    program: Backward, values: Values, joins: Joins, found: dict[str, Tensor], inputs: Inputs
 ) -> None:
     """Adds each matrix's gradient to `found`: for each operand one product over time and batch."""
+    parameters = inputs.parameters
     for weight in program.weights:
         sizes = [parameters[name].shape[1 if flag else 0] for name, flag, _ in weight.terms]
         bundle = joined(weight.cotangents, values, joins).reshape(-1, sum(sizes))
         operand = values[weight.operand]
         if operand.is_floating_point():
-            outer = bundle.t() @ operand.reshape(-1, operand.shape[-1])
+            flat = operand.reshape(-1, operand.shape[-1])
+            outer = rounded(bundle).t() @ rounded(flat) if inputs.half else bundle.t() @ flat
         else:
             name, flag, _ = weight.terms[0]
             columns = bundle.new_zeros(parameters[name].shape[0 if flag else 1], bundle.shape[1])

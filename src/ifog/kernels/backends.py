@@ -123,11 +123,13 @@ def run(
     recurrence = aten.recognise(plan.graph)
     if choice.backend == "aten" and recurrence is not None and not empty:
         return *aten.run(recurrence, inputs.x, inputs.states, inputs.parameters), {}
-    if torch.is_autocast_enabled(inputs.x.device.type):  # these run in the weights' precision from end to end
+    if torch.is_autocast_enabled(inputs.x.device.type):  # as it asks, products take bf16, and nothing else does
+        half = half or torch.get_autocast_dtype(inputs.x.device.type) == torch.bfloat16
         with torch.autocast(inputs.x.device.type, enabled=False):
             return run(plan, _in_one_type(inputs), choice, names, half, weights)
     if choice.backend == "cpu" and not empty:
         return compiled.run(plan, inputs, names, half, weights)
+    inputs = dataclasses.replace(inputs, half=half)
     if choice.backend != "reference" and not names:
         return *symbolic.run(plan, inputs), {}
     wanted = {name: i for name, i in plan.graph.names if name in names}

@@ -26,6 +26,9 @@ from ifog.kernels.sharing import Shared
 __all__ = ["Weights", "obstacle", "run"]
 
 
+ROWS = 24  # of each thread
+
+
 class Weights(NamedTuple):
     """A cell's parameters as they lie in memory."""
 
@@ -59,7 +62,9 @@ def run(
         half: Whether matrix products take bf16.
         weights: Parameters that lie together in memory.
     """
-    fused = plan(plan_.graph, fused=True)
+    # with many rows a step's own products are as fast as those over all steps, and keep nothing
+    inline = inputs.x.is_floating_point() and inputs.x.shape[1] >= ROWS * torch.get_num_threads()
+    fused = plan(plan_.graph, fused=True, inline=inline)
     gates = {name: i for name, i in fused.graph.names if name in names}
     if weights is None:
         weights = Weights(Shared.of(inputs.parameters), tuple(inputs.parameters.values()))
@@ -97,10 +102,10 @@ class _Call:
         ends = [1, 1 + count, 1 + count * (1 + self.restarts), 1 + count * (1 + self.restarts) + weights, len(tensors)]
         return (tensors[0], *(tuple(tensors[a:b]) for a, b in pairwise(ends)))
 
-    def inputs(self, tensors: Sequence[Tensor]) -> Inputs:
+    def inputs(self, tensors: Sequence[Tensor], half: bool) -> Inputs:
         """What the executor that autograd differentiates takes."""
         x, states, start, weights, masks = self.cut(tensors)
-        return Inputs(x, states, self.shared.parameters(weights), masks, self.valid, self.reset, start or None)
+        return Inputs(x, states, self.shared.parameters(weights), masks, self.valid, self.reset, start or None, half)
 
 
 def _forward(call: _Call, options: Options, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], cpu.Saved]:
@@ -142,7 +147,7 @@ def _differentiable(
     call: _Call, tensors: Sequence[Tensor], d: Sequence[Tensor], options: Options
 ) -> list[Tensor | None]:
     """The gradients, computed so that autograd can differentiate them again."""
-    result = unroll(call.plan, call.inputs(tensors), options.gates)
+    result = unroll(call.plan, call.inputs(tensors, options.half), options.gates)
     nodes = call.plan.graph.nodes
     kept = [over_time(result.kept[i], nodes[i].size, result.output) for i in options.gates]
     wanted = [t for t in tensors if t.requires_grad]

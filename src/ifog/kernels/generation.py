@@ -94,31 +94,34 @@ class _Bound:
         value = self.arrays[role]
         return (value[0].data_ptr(), value[-1].data_ptr(), value.stride(1))
 
-    def begin(self, states: Sequence[Tensor]) -> list[int]:
-        """Puts the states `(B, n)`, with neighbouring columns, before the first step; gives what the engine is to do."""
+    def begin(self, states: Sequence[Tensor], number: int = 0) -> list[int]:
+        """Puts the states `(B, n)`, with neighbouring columns, before a step; gives what is left to the engine."""
         steps, initials = self.steps, list[int]()
         places = iter(steps.code.carried)
         for role, state in zip(steps.history, states, strict=True):
             if role is None:
                 initials += (next(places), state.data_ptr(), state.stride(0))
             else:
-                self.arrays[role][1].copy_(state)
+                self.arrays[role][1 - number].copy_(state)
         for k in steps.operands:
             initials += (next(places), states[k].data_ptr(), states[k].stride(0))
         return initials
 
-    def step(self, states: Sequence[Tensor], made: Sequence[Tensor], *, pack: bool) -> Tensor:
-        """One step from `states`, the states after it into `made`; gives the output, overwritten by the next step."""
+    def step(self, states: Sequence[Tensor], made: Sequence[Tensor], number: int, *, pack: bool) -> Tensor:
+        """One step from `states`, the states after it into `made`; gives the output, overwritten by a later step.
+
+        Steps are called 0 and 1 in turn: they read the weights in opposite order, so that caches help.
+        """
         steps, finals = self.steps, list[int]()
         places = iter(steps.code.carried)
         for role, state in zip(steps.history, made, strict=True):
             if role is None:
                 finals += (next(places), state.data_ptr(), state.stride(0))
-        self.stepper.step(pack, self.begin(states), finals)
+        self.stepper.step(number, pack, self.begin(states, number), finals)
         for role, state in zip(steps.history, made, strict=True):
             if role is not None:
-                state.copy_(self.arrays[role][0])
-        return self.arrays["output"][0]
+                state.copy_(self.arrays[role][number])
+        return self.arrays["output"][number]
 
 
 def _matrix(weight: Tensor, transposed: bool) -> tuple[int, int, int]:
@@ -260,11 +263,11 @@ class Stream:
             steps = lower(layer.graph, half=half, table=vocabulary is not None and number == 0)
             assert steps is not None, "`runs` says what can be run"
             self.layers.append(_Bound(steps, layer.parameters, batch, half, threads, source))
-            # one step at a time is always an even one
-            source = self.layers[-1].arrays["output"][:1]
+            source = self.layers[-1].arrays["output"]
         first = self.layers[0]
         self.tables = [] if vocabulary is None else _tables(first, Tokens(vocabulary, None), half)
         self.packed = False
+        self.number = 0
 
     def step(self, x: Tensor, states: Sequence[Sequence[Tensor]], made: Sequence[Sequence[Tensor]]) -> Tensor:
         """The output `(B, P)` of the last layer, a tensor of its own.
@@ -281,8 +284,8 @@ class Stream:
             self.input[0].copy_(x)
         output = self.input
         for layer, before, after in zip(self.layers, states, made, strict=True):
-            output = layer.step(before, after, pack=not self.packed)
-        self.packed = True
+            output = layer.step(before, after, self.number, pack=not self.packed)
+        self.packed, self.number = True, 1 - self.number
         return output.clone()
 
 

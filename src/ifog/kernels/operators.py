@@ -21,7 +21,7 @@ from ifog.compiler.evaluation import Inputs
 from ifog.compiler.execution import over_time, unroll
 from ifog.compiler.loops import Loops, Options, lower
 from ifog.compiler.planning import Plan, Stage, plan
-from ifog.errors import BackendError
+from ifog.errors import BackendError, ShapeError
 from ifog.kernels import cpu, outside
 from ifog.kernels.sharing import Piece, Shared
 
@@ -215,6 +215,7 @@ def _histories(loops: Loops) -> dict[Hashable, int]:
 def _sequence(*arguments: Any) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
     call, train = _Call(*arguments[:-1]), arguments[-1]
     loops = call.loops(train=train)
+    _check(call)
     with torch.no_grad():
         output, last, gates, saved = cpu.forward(loops, call.of.shared.summed, call.tensors())
         kept: list[Tensor] = []
@@ -228,6 +229,17 @@ def _sequence(*arguments: Any) -> tuple[Tensor, list[Tensor], list[Tensor], list
         own = _unshared((*call.leaves, *call.masks), [output, *last, *gates, *kept])
     ends = 1 + len(last), 1 + len(last) + len(gates)
     return own[0], own[1 : ends[0]], own[ends[0] : ends[1]], own[ends[1] :]
+
+
+def _check(call: _Call) -> None:
+    """Refuses what would make the engine read past the end of its memory; a traced layer has looked at shapes only."""
+    vocabulary = call.of.plan.graph.input_size
+    if 0 in call.x.shape[:2]:
+        raise ShapeError(f"ifog::sequence runs at least one step of one sequence, got input {tuple(call.x.shape)}")
+    if not call.x.is_floating_point() and not 0 <= int(call.x.min()) <= int(call.x.max()) < vocabulary:
+        raise ShapeError(
+            f"token ids must be 0 to {vocabulary - 1}, got {int(call.x.min())} to {int(call.x.max())}"
+        )
 
 
 def _sequence_shapes(*arguments: Any) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:

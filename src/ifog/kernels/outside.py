@@ -151,17 +151,12 @@ def _multiply(a: Tensor, b: Tensor, out: Tensor, half: bool) -> Tensor:
     if not half:
         return torch.mm(a, b, out=out)
     if not _multiplies_bf16():
-        b = _rounded(b)
+        b = evaluation.rounded(b)
         for rows in range(0, len(a), ROWS):
-            out[rows : rows + ROWS].copy_(_rounded(a[rows : rows + ROWS]) @ b)
+            out[rows : rows + ROWS].copy_(evaluation.rounded(a[rows : rows + ROWS]) @ b)
         return out
     a, b = a.to(torch.bfloat16), b.to(torch.bfloat16)
     return torch.mm(a, b, out=out) if out.dtype == torch.bfloat16 else out.copy_(a @ b)
-
-
-def _rounded(value: Tensor) -> Tensor:
-    """Floats that a bf16 can hold."""
-    return value.to(torch.bfloat16).to(torch.float32)
 
 
 def _multiplies_bf16() -> bool:
@@ -242,7 +237,7 @@ class _After:
                 values.later[n] = self.loops.blocks[n]
         values.slots = self.arrays
         self._weights(program.step.weights)
-        if "d_x" in self.arrays:
+        if "d_x" in self.arrays and loops.after:
             values[loops.after[0].out] = self.arrays["d_x"]
         for stage in program.input.stages:
             for group in stage.products:
@@ -259,6 +254,8 @@ class _After:
             self.gradients[str(self.nodes[i].attributes[0])] = values[d]
         if not loops.options.input_gradient or not self.inputs.x.is_floating_point():
             return None
+        if loops.leaves_input_gradient:
+            return self.arrays["d_x"]
         direct = (*program.input.results, *program.step.results)
         d = next((d for i, d in direct if self.nodes[i].op == "input"), None)
         return torch.zeros_like(self.inputs.x) if d is None else values[d].to(torch.float32)
@@ -346,5 +343,5 @@ class _After:
             return (d.to(torch.bfloat16).t() @ a.to(torch.bfloat16)).to(torch.float32)
         total = torch.zeros(d.shape[1], a.shape[1])
         for rows in range(0, len(d), ROWS):
-            total.addmm_(_rounded(d[rows : rows + ROWS]).t(), _rounded(a[rows : rows + ROWS]))
+            total.addmm_(evaluation.rounded(d[rows : rows + ROWS]).t(), evaluation.rounded(a[rows : rows + ROWS]))
         return total

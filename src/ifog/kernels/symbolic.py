@@ -30,6 +30,7 @@ class _Layout:
     restarts: bool
     valid: Tensor | None
     reset: Tensor | None
+    half: bool = False
 
     def flat(self, inputs: Inputs) -> tuple[Tensor, ...]:
         """Every tensor that may have a gradient, then the masks."""
@@ -43,7 +44,7 @@ class _Layout:
         start, rest = (tuple(rest[:count]), rest[count:]) if self.restarts else (None, rest)
         parameters = dict(zip(self.names, rest, strict=False))
         masks = tuple(rest[len(self.names) :])
-        return Inputs(x, tuple(states), parameters, masks, self.valid, self.reset, start)
+        return Inputs(x, tuple(states), parameters, masks, self.valid, self.reset, start, self.half)
 
 
 def run(plan: Plan, inputs: Inputs) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -51,7 +52,7 @@ def run(plan: Plan, inputs: Inputs) -> tuple[Tensor, tuple[Tensor, ...]]:
     if not torch.is_grad_enabled():
         result = unroll(plan, inputs)
         return result.output, result.states
-    layout = _Layout(plan, tuple(inputs.parameters), inputs.start is not None, inputs.valid, inputs.reset)
+    layout = _Layout(plan, tuple(inputs.parameters), inputs.start is not None, inputs.valid, inputs.reset, inputs.half)
     output, *states = cast("tuple[Tensor, ...]", _Sequence.apply(layout, *layout.flat(inputs)))
     return output, tuple(states)
 

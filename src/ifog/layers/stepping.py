@@ -32,7 +32,7 @@ def step(stack: Stack, x: Tensor, state: Any) -> tuple[Tensor, Any] | None:
         x: (B, D), or ids (B,): checked.
         state: As the layer returned it, or None.
     """
-    weights = list(stack.parameters())
+    weights = list(stack.parameters() if stack._modules else stack._parameters.values())
     if not _can(stack, weights, x):
         return None
     batch = len(x)

@@ -7,7 +7,7 @@ logits (T, B, V) and the state to go on from. Never reads text, and never knows 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -126,6 +126,7 @@ class LanguageModel(nn.Module):
         embedding_size: numbers per token; 0 gives the ids straight to the cell.
         dropout: share of values dropped after the embedding, between layers and before the output.
         tied: use the embedding as the output matrix too (Press and Wolf 2017).
+        precision: "fp32", or "bf16": what enters the recurrence's matrix products is rounded to bf16.
         backend: what runs the recurrence; "auto" chooses.
         options: the cell's own options, for example `{"peephole": True}`.
 
@@ -154,6 +155,7 @@ class LanguageModel(nn.Module):
         embedding_size: int = 0,
         dropout: float = 0.0,
         tied: bool = False,
+        precision: Literal["fp32", "bf16"] = "fp32",
         backend: str = "auto",
         options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -177,6 +179,7 @@ class LanguageModel(nn.Module):
             num_layers,
             vocabulary=None if embedding_size else vocabulary_size,
             dropout=dropout,
+            precision=precision,
             backend=backend,
             **self.config.options,
         )
