@@ -9,6 +9,7 @@ from compare import assert_both_ways_agree, numbers
 from ifog.compiler.operations import LEAVES, OPERATIONS
 from ifog.compiler.symbols import apply
 from ifog.compiler.tracing import cell
+from ifog.errors import ShapeError
 
 ATTRIBUTES = {
     "row_sum": (2,), "row_max": (2,), "repeat": (2,), "tile": (2,), "tile_sum": (2,), "part": (1, 3), "pad": (1, 2),
@@ -22,7 +23,8 @@ def graph_of(name: str):
 
     @cell(sizes={"h": "input_size"})
     def step(x, h):
-        result = apply(name, *(x, h)[: row.arity], *ATTRIBUTES.get(name, ()))
+        args = (x, h, x - h)[: row.arity] if row.arity < 3 else (apply("step", apply("row_sum", x - h, 1)), x, h)
+        result = apply(name, *args, *ATTRIBUTES.get(name, ()))
         return result, apply("tanh", h)
 
     return step.trace(4, 4)
@@ -61,6 +63,11 @@ def test_every_row_says_all_that_a_stage_needs():
 @pytest.mark.parametrize("name", sorted(n for n, row in OPERATIONS.items() if row.elementwise))
 def test_elementwise_operations_accept_one_column_beside_many(name):
     row = OPERATIONS[name]
+    if row.arity == 3:  # a condition
+        assert row.size(1, 4, 4) == row.size(1, 1, 4) == row.size(1, 4, 1) == 4
+        with pytest.raises(ShapeError, match="give one column"):
+            row.size(4, 4, 4)
+        return
     assert row.size(*[4] * row.arity) == 4
     if row.arity == 2:
         assert row.size(1, 4) == row.size(4, 1) == 4

@@ -63,7 +63,7 @@ class Operation:
     @property
     def elementwise(self) -> bool:
         """Whether each entry of the result depends on one entry of each argument."""
-        return self.size is _broadcast
+        return self.size in (_broadcast, _chosen)
 
 
 def _broadcast(*sizes: int) -> int:
@@ -71,6 +71,12 @@ def _broadcast(*sizes: int) -> int:
     if any(s not in (1, widest) for s in sizes):
         raise ShapeError(" and ".join(map(str, sizes)) + " columns")
     return widest
+
+
+def _chosen(condition: int, *sizes: int) -> int:
+    if condition != 1:
+        raise ShapeError(f"a condition of {condition} columns; give one column, which chooses for the whole row")
+    return _broadcast(*sizes)
 
 
 def _divided(size: int, count: int) -> int:
@@ -238,8 +244,9 @@ _ROWS = [
         "minimum", torch.minimum, lambda d, y, a, b: (d * _call("share", b, a), d * _call("share", a, b)),
         "min({}, {})", r"\min({}, {})",
     ),
+    # the condition is one column for the whole row: which sequences have ended, which start anew
     Operation(
-        "select", 3, _broadcast, lambda a, b, c: torch.where(a != 0, b, c),
+        "select", 3, _chosen, lambda a, b, c: torch.where(a != 0, b, c),
         lambda d, y, a, b, c: (None, _call("select", a, d, 0.0), _call("select", a, 0.0, d)), *_forms("select", 3),
     ),
     # rows: `groups` equal runs of columns, or `count` copies

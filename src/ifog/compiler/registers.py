@@ -389,7 +389,7 @@ class _Block:
             rest = args[0] if args[1] == inner else args[1]
             op, args = ("fma" if op == "add" else "fnma"), [*emitter.nodes[inner].args, rest]
         if op == "select":  # the condition is one column for all, as it lies in its array
-            condition: _Place | _Virtual = emitter.place(args[0])
+            condition = self.read(args[0]) if self.width == 1 else emitter.place(args[0])
             operands = [condition, *(self.read(a) for a in args[1:])]
         else:
             operands = [self.read(a) for a in args]

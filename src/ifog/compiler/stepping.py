@@ -27,7 +27,7 @@ class Steps(NamedTuple):
 
     Attributes:
         plan: The graph as it is run; its input stages make the tables.
-        code: Roles are "input", "output", `("state", k)` before the step, `("next", k)` after it, and `("fixed", node)`.
+        code: Roles are "input", "output", `("state", k)` before the step, `("next", k)` after it, `("fixed", node)`.
         history: For each state the role of the array that takes it after the step, or None where the engine carries it.
         operands: The states that products read in another type than their array's: the last of `code.carried`.
         tables: The values of the input's side that the step reads, where `table` was asked for.

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ifog.kernels.generation import Choosing, Generation, Head, Layer, Tokens, runs
 from ifog.layers.stack import Stack
+from ifog.layers.stepping import watched
 from ifog.models import LanguageModel
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _obstacle(model: nn.Module) -> str:
             return f"cell {plan.graph.name} has a matrix that multiplies a constant"
     if any(w.dtype != torch.float32 or w.device.type != "cpu" for w in model.parameters()):
         return "not all weights are fp32 on the CPU"
-    if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):  # pyright: ignore[reportPrivateUsage]
+    if any(watched(m) for m in model.modules()):
         return "a hook wants to see each step"
     if model.embedding is not None and (type(model.embedding) is not nn.Embedding or model.embedding.max_norm):
         return "its embedding is none of the plain kind"

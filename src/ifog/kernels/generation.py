@@ -36,7 +36,7 @@ class Layer(NamedTuple):
 class Tokens(NamedTuple):
     """What stands for a token: a row of `embedding` `(V, D)`, or with None the number itself."""
 
-    count: int
+    size: int
     embedding: Tensor | None
 
 
@@ -65,7 +65,13 @@ class _Bound:
     """One layer with its arrays, bound to the engine."""
 
     def __init__(
-        self, steps: Steps, parameters: Mapping[str, Tensor], batch: int, half: bool, threads: int, source: Tensor | None
+        self,
+        steps: Steps,
+        parameters: Mapping[str, Tensor],
+        batch: int,
+        half: bool,
+        threads: int,
+        source: Tensor | None,
     ) -> None:
         self.steps, self.parameters, self.batch = steps, parameters, batch
         graph, code = steps.plan.graph, steps.code
@@ -80,9 +86,7 @@ class _Bound:
             self.arrays["fixed", n] = torch.zeros(1, batch, graph.nodes[n].size)
         given = [w for g in code.given for w in self._given(g.role)]
         weights = [w for weight in code.weights for w in _matrix(parameters[weight.name], weight.transposed)]
-        self.stepper: Any = _engine().stepper(
-            _program(code.words), given, weights, batch, threads, instruction_set()
-        )
+        self.stepper: Any = _engine().stepper(_program(code.words), given, weights, batch, threads, instruction_set())
 
     def _given(self, role: Any) -> tuple[int, int, int]:
         """Where an array lies at even and at odd steps, and its stride from row to row."""
@@ -145,7 +149,13 @@ def _before(steps: Steps, parameters: Mapping[str, Tensor], half: bool) -> Value
     values = evaluation.leaves(plan, nothing)
     stacked = evaluation.stack(plan.graph.nodes, plan.constant, parameters)
     evaluation.run_stages(plan.graph.nodes, plan.constant, values, stacked)
-    return {i: v.contiguous() for i, v in values.items() if plan.levels[i] == Level.CONSTANT}
+    nodes = plan.graph.nodes
+    # a mask became one number for all of its columns
+    return {
+        i: (v.expand(nodes[i].size) if v.dim() == 1 else v).contiguous()
+        for i, v in values.items()
+        if plan.levels[i] == Level.CONSTANT
+    }
 
 
 def _tables(layer: _Bound, tokens: Tokens, half: bool) -> list[Tensor]:
@@ -153,7 +163,7 @@ def _tables(layer: _Bound, tokens: Tokens, half: bool) -> list[Tensor]:
     plan, parameters = layer.steps.plan, layer.parameters
     nodes = plan.graph.nodes
     values: Values = dict(layer.fixed)
-    x = torch.arange(tokens.count) if tokens.embedding is None else tokens.embedding
+    x = torch.arange(tokens.size) if tokens.embedding is None else tokens.embedding
     values.update((i, x) for i, node in enumerate(nodes) if node.op == "input")
     for stage in plan.input:
         for group in stage.products:
@@ -198,7 +208,7 @@ class Generation:
     ) -> None:
         batch = len(states[0][0])
         embedding = tokens.embedding
-        table = embedding is None or (tokens.count <= LARGEST_TABLE and length > tokens.count // 8)
+        table = embedding is None or (tokens.size <= LARGEST_TABLE and length > tokens.size // 8)
         threads = min(torch.get_num_threads(), _useful_threads(layers, batch))
         self.layers: list[_Bound] = []
         source = None
@@ -208,7 +218,8 @@ class Generation:
             steps = lower(layer.graph, half=half, table=table and number == 0)
             assert steps is not None, "`runs` says what can be run"
             bound = _Bound(steps, layer.parameters, batch, half, threads, source)
-            bound.stepper.start(bound.begin([s.contiguous() for s in states[number]]))
+            rows = [s.contiguous() for s in states[number]]
+            bound.stepper.start(bound.begin(rows))
             self.layers.append(bound)
             source = bound.arrays["output"]
         assert source is not None

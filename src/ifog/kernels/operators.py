@@ -8,11 +8,11 @@ change none of their arguments, and no result shares memory with an argument or 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -93,15 +93,14 @@ def _recurrence(name: str) -> _Recurrence:
     found = _recurrences.get(name)
     if found is None:
         raise BackendError(
-            f"no recurrence is called {name!r} in this process: an exported program holds the name of its cell, not "
-            "its equations; make a layer of the same cell and sizes and trace it, or give its plan to "
-            "ifog.kernels.operators.register, before the program runs"
+            f"no recurrence is called {name!r} in this process: an exported program holds a cell's name, not its "
+            "equations; give the cell's plan to ifog.kernels.operators.register before the program runs"
         )
     return found
 
 
 # it reads and makes plans, which a tracer need not see: the name it gives is all that matters
-_register: Any = torch.compiler.assume_constant_result(register)
+_register = cast("Callable[..., tuple[str, tuple[int, ...]]]", torch.compiler.assume_constant_result(register))
 
 
 def run(
@@ -160,9 +159,10 @@ class _Call:
 
     def tensors(self) -> cpu.Tensors:
         """What the engine takes, with neighbouring columns."""
-        weights = self.of.shared.add([_columns(w) for w in self.weights])
-        lists = [tuple(_columns(t) for t in part) for part in (self.states, self.start, weights, self.masks)]
-        return cpu.Tensors(_columns(self.x), *lists, self.valid, self.reset)
+        states, start, masks = (tuple(map(_columns, part)) for part in (self.states, self.start, self.masks))
+        return cpu.Tensors(
+            _columns(self.x), states, start, self.of.shared.add(self.weights), masks, self.valid, self.reset
+        )
 
     def inputs(self) -> Inputs:
         """What the executor that autograd differentiates takes."""
@@ -237,9 +237,7 @@ def _check(call: _Call) -> None:
     if 0 in call.x.shape[:2]:
         raise ShapeError(f"ifog::sequence runs at least one step of one sequence, got input {tuple(call.x.shape)}")
     if not call.x.is_floating_point() and not 0 <= int(call.x.min()) <= int(call.x.max()) < vocabulary:
-        raise ShapeError(
-            f"token ids must be 0 to {vocabulary - 1}, got {int(call.x.min())} to {int(call.x.max())}"
-        )
+        raise ShapeError(f"token ids must be 0 to {vocabulary - 1}, got {int(call.x.min())} to {int(call.x.max())}")
 
 
 def _sequence_shapes(*arguments: Any) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
@@ -340,7 +338,7 @@ def _derive(ctx: Any, d_output: Tensor | None, d_last: list[Any], d_gates: list[
         lists.append(rest[:count])
         rest = rest[count:]
     output, *kept = rest
-    arguments = (ctx.recurrence, x, *lists, valid, reset, *ctx.options)
+    arguments: tuple[Any, ...] = (ctx.recurrence, x, *lists, valid, reset, *ctx.options)
     call = _Call(*arguments)
     d = _materialised(call, output, (d_output, *d_last, *d_gates))
     if torch.is_grad_enabled():  # create_graph=True: someone will differentiate these gradients
@@ -389,22 +387,18 @@ _ARGUMENTS = (
     "Tensor? valid, Tensor? reset, bool half, bool input_gradient"
 )
 _library = torch.library.Library("ifog", "FRAGMENT")
-for _name, _schema, _kernel, _shapes in (
-    (
-        "sequence",
-        f"({_ARGUMENTS}, bool train) -> (Tensor output, Tensor[] last, Tensor[] gates, Tensor[] kept)",
-        _sequence,
-        _sequence_shapes,
-    ),
-    (
-        "sequence_backward",
-        f"({_ARGUMENTS}, Tensor output, Tensor[] kept, Tensor d_output, Tensor[] d_last, Tensor[] d_gates) -> Tensor[]",
-        _sequence_backward,
-        _sequence_backward_shapes,
-    ),
-):
-    _library.define(_name + _schema, tags=(torch.Tag.pt2_compliant_tag,))
-    _library.impl(_name, _kernel, "CPU")
-    torch.library.register_fake(f"ifog::{_name}", _shapes, lib=_library)
+_library.define(
+    f"sequence({_ARGUMENTS}, bool train) -> (Tensor output, Tensor[] last, Tensor[] gates, Tensor[] kept)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+_library.define(
+    f"sequence_backward({_ARGUMENTS}, Tensor output, Tensor[] kept, Tensor d_output, Tensor[] d_last, "
+    "Tensor[] d_gates) -> Tensor[]",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+_library.impl("sequence", _sequence, "CPU")
+_library.impl("sequence_backward", _sequence_backward, "CPU")
+torch.library.register_fake("ifog::sequence", _sequence_shapes, lib=_library)
+torch.library.register_fake("ifog::sequence_backward", _sequence_backward_shapes, lib=_library)
 torch.library.register_autograd("ifog::sequence", _derive, setup_context=_remember, lib=_library)
 torch.library.register_autograd("ifog::sequence_backward", _refuse, lib=_library)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ifog.kernels.generation import Layer, Stream, runs
 from ifog.kernels.loading import instruction_set
@@ -19,7 +19,7 @@ from ifog.kernels.loading import instruction_set
 if TYPE_CHECKING:
     from ifog.layers.stack import Stack
 
-__all__ = ["step"]
+__all__ = ["step", "watched"]
 
 _streams: WeakKeyDictionary[Any, tuple[Hashable, Stream]] = WeakKeyDictionary()
 
@@ -32,7 +32,8 @@ def step(stack: Stack, x: Tensor, state: Any) -> tuple[Tensor, Any] | None:
         x: (B, D), or ids (B,): checked.
         state: As the layer returned it, or None.
     """
-    weights = list(stack.parameters() if stack._modules else stack._parameters.values())
+    own = vars(stack)
+    weights = list[Tensor](stack.parameters() if own["_modules"] else own["_parameters"].values())
     if not _can(stack, weights, x):
         return None
     batch = len(x)
@@ -46,11 +47,17 @@ def step(stack: Stack, x: Tensor, state: Any) -> tuple[Tensor, Any] | None:
         layers = [Layer(p.graph, stack.cell_parameters(k, 0)) for k, p in enumerate(stack.plans)]
         stream = Stream(layers, batch, stack.vocabulary, half=stack.precision == "bf16")
     states = stack.first_states(batch, weights[0]) if state is None else stack.unpack(state, batch, True)
+    states = [tuple(s if s.stride(-1) == 1 else s.contiguous() for s in one) for one in states]
     packed = [x.new_empty(len(states), batch, n, dtype=torch.float32) for n in stack.plans[0].graph.state_sizes]
     made = [tuple(p[k] for p in packed) for k in range(len(states))]
     output = stream.step(x, states, made)
     _streams[stack] = (key, stream)
     return output, stack.pack(made, True)
+
+
+def watched(module: nn.Module) -> bool:
+    """Whether a hook wants to see every call of a module."""
+    return any(vars(module)[kind] for kind in ("_forward_hooks", "_forward_pre_hooks"))
 
 
 def _can(stack: Stack, weights: list[Tensor], x: Tensor) -> bool:
@@ -59,7 +66,7 @@ def _can(stack: Stack, weights: list[Tensor], x: Tensor) -> bool:
         return False
     if stack.training and any(p.graph.masks or any(w.dropout for w in p.graph.parameters) for p in stack.plans):
         return False
-    if (stack.training and stack.dropout) or stack._forward_hooks or stack._forward_pre_hooks or not len(x):
+    if (stack.training and stack.dropout) or watched(stack) or not len(x):
         return False
     if any(w.is_inference() or w.dtype != torch.float32 for w in weights):
         return False
