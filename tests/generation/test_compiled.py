@@ -89,10 +89,10 @@ def test_two_threads_make_the_same_tokens(cell: str, batch: int, monkeypatch: py
     assert torch.equal(*found)
 
 
-@pytest.mark.parametrize("cell", [cells.layer_normalized(cells.get("lstm")), cells.zoneout(cells.get("lstm")), cells.variational(cells.get("gru"))])
-def test_transformed_cells_run_with_the_expectation_of_their_masks(cell: Any) -> None:
-    for embedding in (0, 8):
-        model = drawn(cell=cell, embedding_size=embedding, num_layers=2, dropout=0.5)
+@pytest.mark.parametrize("transform", [cells.layer_normalized, cells.zoneout, cells.variational])
+def test_transformed_cells_run_with_the_expectation_of_their_masks(transform: Any) -> None:
+    for embedding in (0, 8) if transform is not cells.variational else (8,):
+        model = drawn(cell=transform(cells.get("lstm")), embedding_size=embedding, num_layers=2, dropout=0.5)
         assert torch.equal(made(model, ids(3, 2), 30), in_python(model, ids(3, 2), 30))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import signal
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -100,6 +101,20 @@ def test_a_second_derivative_goes_through_lengths_resets_first_states_and_frozen
     assert_same(*found)
 
 
+@pytest.mark.parametrize("backend", ["cpu", "symbolic"])
+def test_inputs_that_depend_on_each_other_are_not_counted_twice(backend: str) -> None:
+    net, x = layer(backend=backend), torch.randn(6, 2, 3, requires_grad=True)
+    found = []
+    for one, create in ((net, False), (net, True), (twin(net), True)):
+        first = tuple(torch.tanh(x[0] @ torch.ones(3, 5)).unsqueeze(0) for _ in range(2))  # of the input
+        y, state = one(x[:3], first)
+        z, _ = one(x[3:], state)  # of the input and of the same weights
+        found.append([g.detach() for g in torch.autograd.grad(z.square().sum() + y.sum(), [x, *one.parameters()],
+                                                              create_graph=create)])  # fmt: skip
+    assert_same(found[0], found[2])
+    assert_same(found[1], found[2])
+
+
 @pytest.mark.parametrize("what", ["weight", "input", "output"])
 def test_a_change_in_place_before_the_backward_pass_is_an_error(what: str) -> None:
     net, x = layer(), torch.randn(4, 3, 3, requires_grad=True)
@@ -107,7 +122,7 @@ def test_a_change_in_place_before_the_backward_pass_is_an_error(what: str) -> No
     y, _ = net(source)
     with torch.no_grad():
         {"weight": net.W_hf_l0, "input": source, "output": y}[what].add_(1)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+    with pytest.raises(RuntimeError, match="modified (by an )?in-?place"):
         y.sum().backward()
 
 
@@ -193,6 +208,7 @@ def test_a_function_of_the_weights_can_be_differentiated() -> None:
     assert_same(*found)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # PyTorch's own, of jvp
 @pytest.mark.parametrize("transform", ["grad", "vmap", "jvp"])
 def test_function_transforms_work_or_say_that_they_do_not(transform: str) -> None:
     net, x = layer(), torch.randn(4, 3, 3)
@@ -201,21 +217,19 @@ def test_function_transforms_work_or_say_that_they_do_not(transform: str) -> Non
     def total(weights: Any, x: Tensor) -> Tensor:
         return torch.func.functional_call(net, weights, (x,))[0].square().sum()
 
-    if transform == "grad":
-        try:
-            found = torch.func.grad(total)(values, x)
-        except RuntimeError as error:
-            assert "setup_context" in str(error) or "ifog" in str(error)  # noqa: PT017
-            return
-        wanted = torch.autograd.grad(loss_of := twin(net)(x)[0].square().sum(), [])  # noqa: F841
-        assert found.keys() == values.keys()
-        del wanted
+    calls = {
+        "grad": lambda: torch.func.grad(total)(values, x),
+        "vmap": lambda: torch.func.vmap(total, in_dims=(None, 0))(values, torch.stack([x, 2 * x])),
+        "jvp": lambda: torch.func.jvp(lambda x: total(values, x), (x,), (x,))[1],
+    }
+    net_reference = twin(net)
+    try:
+        found = calls[transform]()
+    except RuntimeError as error:
+        assert str(error).strip(), "an error has to say something"  # noqa: PT017
         return
-    with pytest.raises((RuntimeError, NotImplementedError)):
-        if transform == "vmap":
-            torch.func.vmap(total, in_dims=(None, 0))(values, torch.randn(2, 4, 3, 3))
-        else:
-            torch.func.jvp(lambda x: total(values, x), (x,), (x,))
+    net = net_reference
+    assert_same(found, calls[transform]())
 
 
 # --- threads and processes ------------------------------------------------------------------------------------------------
@@ -248,19 +262,16 @@ def test_a_forked_process_computes_too() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        wanted = gradients(net, x)  # the parent's threads are running
-        reader, writer = os.pipe()
+        wanted, (y, _) = gradients(net, x), net(x)  # the parent's threads are running
         child = os.fork()
         if child == 0:
-            try:
-                same = all(torch.allclose(a, b, atol=1e-5) for a, b in zip(gradients(net, x), wanted, strict=True))
-                os.write(writer, b"1" if same else b"0")
-            finally:
-                os._exit(0)
-        os.close(writer)
-        answer = os.read(reader, 1)
-        os.waitpid(child, 0)
-        assert answer == b"1"
+            signal.alarm(60)  # rather than wait for ever for threads that stayed behind
+            with torch.no_grad():
+                same = torch.allclose(net(x)[0], y, atol=1e-5)
+            torch.set_num_threads(1)  # PyTorch's own products would wait so, and its data loaders' workers have one
+            same &= all(torch.allclose(a, b, atol=1e-5) for a, b in zip(gradients(net, x), wanted, strict=True))
+            os._exit(0 if same else 1)
+        assert os.waitpid(child, 0)[1] == 0
         assert_same(gradients(net, x), wanted)  # and the parent still can
     finally:
         torch.set_num_threads(before)

@@ -85,8 +85,7 @@ def lower(graph: Graph, *, half: bool, table: bool) -> Steps | None:
             operands.append((state.node, state.next))
             of_operands.append(k)
     code = emit(scheduled, Traffic(sources, stores, (), carried, operands, half))
-    roles = [g.role for g in code.given if isinstance(g.role, tuple)]
-    fixed = [int(str(r[1])) for r in roles if r[0] == "fixed"]
+    fixed = [n for n, given in sources.items() if given.role == ("fixed", n) and given in code.given]
     tables = tuple(n for n in fixed if plan_.levels[n] == Level.INPUT)
     return Steps(plan_, code, tuple(history), tuple(of_operands), tables)
 

@@ -35,7 +35,7 @@ class Choice(NamedTuple):
     reason: str
 
 
-@lru_cache(maxsize=1024)
+@torch.compiler.assume_constant_result  # the tracer stays outside of the cache
 def choose(
     plan: Plan,
     backend: str = "auto",
@@ -62,6 +62,13 @@ def choose(
     Raises:
         BackendError: `backend` is unknown, or can't run what is asked.
     """
+    return _choose(plan, backend, tokens, masked, gates, half, device, dtype)
+
+
+@lru_cache(maxsize=1024)
+def _choose(
+    plan: Plan, backend: str, tokens: bool, masked: bool, gates: bool, half: bool, device: str, dtype: torch.dtype
+) -> Choice:
     name = plan.graph.name
     if backend not in BACKENDS:
         raise BackendError(f"no backend is called {backend!r}; use one of {', '.join(BACKENDS)}")
@@ -120,8 +127,9 @@ def run(
         The output `(T, B, P)`, the last states, and the named values asked for, each `(T, B, n)`.
     """
     empty = 0 in inputs.x.shape[:2]  # which PyTorch's own kernels refuse
-    recurrence = aten.recognise(plan.graph)
-    if choice.backend == "aten" and recurrence is not None and not empty:
+    if choice.backend == "aten" and not empty:
+        recurrence = aten.recognise(plan.graph)
+        assert recurrence is not None
         return *aten.run(recurrence, inputs.x, inputs.states, inputs.parameters), {}
     if torch.is_autocast_enabled(inputs.x.device.type):  # as it asks, products take bf16, and nothing else does
         half = half or torch.get_autocast_dtype(inputs.x.device.type) == torch.bfloat16

@@ -19,7 +19,7 @@ from ifog.compiler.execution import over_time, unroll
 from ifog.compiler.graph import Level
 from ifog.compiler.loops import Options, lower
 from ifog.compiler.planning import Plan, plan
-from ifog.kernels import cpu
+from ifog.kernels import cpu, operators
 from ifog.kernels.loading import available
 from ifog.kernels.sharing import Shared
 
@@ -62,6 +62,8 @@ def run(
         half: Whether matrix products take bf16.
         weights: Parameters that lie together in memory.
     """
+    if torch.compiler.is_compiling():  # a tracer can't look into the engine
+        return operators.run(plan_, inputs, names, half, *(weights or ()))
     # with many rows a step's own products are as fast as those over all steps, and keep nothing
     inline = inputs.x.is_floating_point() and inputs.x.shape[1] >= ROWS * torch.get_num_threads()
     fused = plan(plan_.graph, fused=True, inline=inline)
@@ -140,7 +142,7 @@ class _Sequence(torch.autograd.Function):
         count = 1 + len(call.plan.graph.states)
         d_x, d_first, d_weights = cpu.backward(ctx.saved, d[0], d[1:count], d[count:])
         masks = len(tensors) - 1 - len(d_first) - call.shared.count
-        return None, None, d_x, *d_first, *call.shared.unsummed(d_weights), *([None] * masks)
+        return None, None, d_x, *d_first, *d_weights, *([None] * masks)
 
 
 def _differentiable(

@@ -74,7 +74,7 @@ def forward(loops: Loops, shared: Shared, inputs: Tensors) -> tuple[Tensor, tupl
 
 def backward(
     saved: Saved, d_output: Tensor, d_states: Sequence[Tensor], d_gates: Sequence[Tensor] = ()
-) -> tuple[Tensor | None, list[Tensor], list[Tensor | None]]:
+) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
     """Gradients of the input, of the first states (and of `start` after them, where it is given), and of the weights."""
     if saved.consumed:  # a second time through one graph: what the first wrote over is computed again
         saved = forward(saved.loops, saved.shared, saved.inputs)[3]
@@ -160,9 +160,9 @@ def _run(
     How places are bound depends on shapes and strides only, and those of the own tensors follow from those of the
     given ones, so it is worked out once for each: afterwards a call hands over nothing but addresses.
     """
-    key = (shared.key, given["x"].shape, *[t.stride() for t in given.values()])
-    call = code.calls.get(key)
     tensors = given | own
+    key = (shared.key, tuple(tensors), given["x"].shape, *[t.stride() for t in given.values()])
+    call = code.calls.get(key)
     if call is None:
         if len(code.calls) > 64:  # sequences of ever new lengths
             code.calls.clear()

@@ -159,27 +159,15 @@ def _before(steps: Steps, parameters: Mapping[str, Tensor], half: bool) -> Value
 
 
 def _tables(layer: _Bound, tokens: Tokens, half: bool) -> list[Tensor]:
-    """What the step reads of each token, `(V, n)`: rounded where a sequence's would be."""
+    """What the step reads of each token, `(V, n)`."""
     plan, parameters = layer.steps.plan, layer.parameters
     nodes = plan.graph.nodes
     values: Values = dict(layer.fixed)
     x = torch.arange(tokens.size) if tokens.embedding is None else tokens.embedding
     values.update((i, x) for i, node in enumerate(nodes) if node.op == "input")
-    for stage in plan.input:
-        for group in stage.products:
-            operand = evaluation.joined(nodes[group[0]].args, values)
-            matrix = evaluation.stacked(nodes, group, parameters)
-            if half and operand.is_floating_point():
-                operand, matrix = _rounded(operand), _rounded(matrix)
-            result = evaluation.product(operand, matrix)
-            parts = torch.split(_rounded(result) if half else result, [nodes[p].size for p in group], -1)
-            values.update(zip(group, parts, strict=True))
-        evaluation.run_operations(nodes, stage.program, values)
+    stacked = evaluation.stack(nodes, plan.input, parameters)
+    evaluation.run_stages(nodes, plan.input, values, stacked, half=half)
     return [values[n].contiguous() for n in layer.steps.tables]
-
-
-def _rounded(value: Tensor) -> Tensor:
-    return value.to(torch.bfloat16).to(torch.float32)
 
 
 class Generation:

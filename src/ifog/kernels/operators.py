@@ -120,7 +120,7 @@ def run(
         name, inputs.x, list(inputs.states), list(inputs.start or ()), tensors, list(inputs.masks),
         inputs.valid, inputs.reset, half, train and inputs.x.requires_grad, train,
     )  # fmt: skip
-    return output, tuple(last), {n: gates[k] for n, k in zip(names, places, strict=True)}
+    return output, tuple(last), {name: gates[k] for name, k in zip(names, places, strict=True)}
 
 
 # the operators
@@ -160,9 +160,8 @@ class _Call:
     def tensors(self) -> cpu.Tensors:
         """What the engine takes, with neighbouring columns."""
         states, start, masks = (tuple(map(_columns, part)) for part in (self.states, self.start, self.masks))
-        return cpu.Tensors(
-            _columns(self.x), states, start, self.of.shared.add(self.weights), masks, self.valid, self.reset
-        )
+        weights = self.of.shared.add(self.weights)
+        return cpu.Tensors(_columns(self.x), states, start, weights, masks, self.valid, self.reset)
 
     def inputs(self) -> Inputs:
         """What the executor that autograd differentiates takes."""
@@ -264,7 +263,7 @@ def _sequence_backward(*arguments: Any) -> list[Tensor]:
         values.update(zip(call.of.before(loops), rest, strict=True))
         saved = cpu.Saved(loops, shared.summed, inputs, values, arrays)
         d_x, d_first, found = cpu.backward(saved, d_output, d_last, d_gates)
-        d_weights = zip(shared.unsummed(found), call.weights, strict=True)
+        d_weights = zip(found, call.weights, strict=True)
         results = [*d_first, *(torch.zeros_like(w) if d is None else d for d, w in d_weights)]
         if _has_gradient(call):
             results.insert(0, torch.zeros_like(call.x) if d_x is None else d_x)
@@ -319,14 +318,13 @@ def _unshared(given: Iterable[Tensor], results: Iterable[Tensor]) -> list[Tensor
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     call, ctx.train = _Call(*inputs[:-1]), inputs[-1]
-    result, _, _, kept = output
     ctx.set_materialize_grads(False)
-    ctx.mark_non_differentiable(*kept)
+    ctx.mark_non_differentiable(*output[3])
     ctx.recurrence, ctx.options = call.recurrence, (call.half, call.input_gradient)
     lists = (call.states, call.start, call.weights, call.masks)
     ctx.counts = [len(part) for part in lists]
     # autograd notices a weight, or an output, that was changed in place before backward
-    ctx.save_for_backward(call.valid, call.reset, call.x, *(t for part in lists for t in part), result, *kept)
+    ctx.save_for_backward(call.valid, call.reset, call.x, *(t for part in lists for t in part), output[0], *output[3])
 
 
 def _derive(ctx: Any, d_output: Tensor | None, d_last: list[Any], d_gates: list[Any], d_kept: list[Any]) -> Any:
@@ -369,15 +367,13 @@ def _differentiable(call: _Call, d: Sequence[Tensor]) -> list[Tensor | None]:
     gates = [over_time(result.kept[g], nodes[g].size, result.output) for g in recurrence.gates]
     wanted = [t for t in leaves if t.requires_grad]
     outputs = (result.output, *result.states, *gates)
-    gradients = torch.autograd.grad(outputs, wanted, d, create_graph=True, allow_unused=True, materialize_grads=True)
-    found = iter(gradients)
+    options: dict[str, Any] = {"create_graph": True, "allow_unused": True, "materialize_grads": True}
+    found = iter(torch.autograd.grad(outputs, wanted, d, **options))
     return [next(found) if t.requires_grad else None for t in leaves]
 
 
 def _refuse(ctx: Any, *d: Any) -> Any:
-    raise BackendError(
-        "ifog::sequence_backward has no derivative of its own; differentiate ifog::sequence with create_graph=True"
-    )
+    raise BackendError("ifog::sequence_backward has no derivative; differentiate ifog::sequence with create_graph=True")
 
 
 # the registration itself; `train`: keep what gradients need, `half`: products take bf16

@@ -193,11 +193,11 @@ def room_for_totals(loops: Loops, shared: Shared) -> Totals:
 
 def after(
     loops: Loops, shared: Shared, inputs: Tensors, values: Values, arrays: Arrays, totals: Totals
-) -> tuple[Tensor | None, list[Tensor | None]]:
+) -> tuple[Tensor | None, list[Tensor]]:
     """The gradients of the input and of the weights."""
     found = _After(loops, shared, inputs, values, arrays, totals)
     d_x = found.run()
-    return d_x, [found.of_tensor(k) for k in range(shared.count)]
+    return d_x, [found.of_tensor(names) for names in shared.rows]
 
 
 class _After:
@@ -215,11 +215,8 @@ class _After:
         self.gradients: dict[str, Tensor] = {}
         self.whole: dict[tuple[str, ...], Tensor] = {}
 
-    def of_tensor(self, k: int) -> Tensor | None:
-        """The gradient of a tensor of weights; None where no parameter is a part of it."""
-        names = self.shared.rows[k]
-        if not names:
-            return None
+    def of_tensor(self, names: tuple[str, ...]) -> Tensor:
+        """The gradient of a tensor of weights, whose rows these parameters are."""
         if names in self.whole:
             return self.whole[names]
         return side_by_side([self._of_parameter(name) for name in names])

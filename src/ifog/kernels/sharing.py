@@ -32,10 +32,12 @@ class Shared:
     Attributes:
         pieces: By parameter, one piece or several whose sum it is.
         count: How many tensors there are.
+        origin: What this one was made from, see `summed`.
     """
 
     pieces: Mapping[str, tuple[Piece, ...]]
     count: int
+    origin: Shared | None = None
 
     @classmethod
     def of(cls, parameters: Mapping[str, Tensor]) -> Shared:
@@ -64,7 +66,7 @@ class Shared:
             name: ps if len(ps) == 1 else (ps[0]._replace(tensor=self.count + self.sums.index(tuple(p.tensor for p in ps))),)
             for name, ps in self.pieces.items()
         }
-        return Shared(pieces, self.count + len(self.sums))
+        return Shared(pieces, self.count + len(self.sums), self)
 
     def add(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The tensors that `summed` speaks of."""
@@ -79,17 +81,11 @@ class Shared:
         parts = [_part(tensors[p.tensor], p) for p in self.pieces[name]]
         return parts[0] if len(parts) == 1 else sum(parts[1:], parts[0])
 
-    def unsummed(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """The gradients of the tensors, from those of the tensors of `summed`."""
-        found = list(gradients[: self.count])
-        for sum_, tensors in enumerate(self.sums):
-            for k in tensors:
-                found[k] = gradients[self.count + sum_]
-        return found
-
     @cached_property
     def rows(self) -> tuple[tuple[str, ...], ...]:
-        """For each tensor the parameters that are its rows, from first to last."""
+        """For each tensor (of the origin) the parameters that are its rows, from first to last."""
+        if self.origin is not None:
+            return self.origin.rows
         found: list[list[tuple[int, str]]] = [[] for _ in range(self.count)]
         for name, pieces in self.pieces.items():
             for p in pieces:

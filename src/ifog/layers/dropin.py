@@ -10,7 +10,6 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -95,6 +94,9 @@ class _DropIn(Stack):
         self.arguments = given
         self.input_size, self.hidden_size, self.num_layers = given.input_size, given.hidden_size, given.num_layers
         self.bias, self.proj_size = given.bias, given.proj_size
+        recurrence = aten.recognise(self.plans[0].graph)
+        assert recurrence is not None  # see test_every_drop_in_cell_is_recognised
+        self.recurrence = recurrence  # with the parameters' names in the cell's equations
         self.mode = self.recurrence.kind.upper()
         self.all_weight_names: list[list[str]] = []
         rows = len(self.recurrence.gates) * given.hidden_size
@@ -111,13 +113,7 @@ class _DropIn(Stack):
                     self.register_parameter(name, nn.Parameter(empty))
                 self.all_weight_names.append(list(names))
         self.reset_parameters()
-
-    @property
-    def recurrence(self) -> aten.Recurrence:
-        """Which of PyTorch's recurrences this is, with the parameters' names in the cell's equations."""
-        found = aten.recognise(self.plans[0].graph)
-        assert found is not None  # the catalogue's cell is recognised: see test_every_drop_in_cell_is_recognised
-        return found
+        self._shared = self._share()
 
     @property
     def all_weights(self) -> list[list[Tensor]]:
@@ -157,8 +153,7 @@ class _DropIn(Stack):
             return None
         return Weights(self._shared, tuple(self.all_weights[layer * self.directions + direction]))
 
-    @cached_property
-    def _shared(self) -> Shared:
+    def _share(self) -> Shared:
         """Which rows of the stacked weights each parameter of the cell is."""
         found: dict[str, tuple[Piece, ...]] = {}
         for k, gate in enumerate(self.recurrence.gates):

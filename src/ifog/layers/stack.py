@@ -65,6 +65,7 @@ class Stack(nn.Module):
         graph = plans[0].graph
         self.state_names = tuple(s.name for s in graph.states)
         self.cell_name = graph.name
+        state_type(self.cell_name, self.state_names)  # made here, where no tracer is watching
 
     @property
     def directions(self) -> int:
@@ -290,8 +291,9 @@ class Stack(nn.Module):
                     f"{name}: vocabulary={self.vocabulary} takes integer token ids, got {x.dtype}; "
                     "drop vocabulary= for vectors"
                 )
-            # on a GPU the look would make the host wait at each call, and the look-up itself refuses
-            if x.device.type == "cpu" and x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.vocabulary:
+            # on a GPU the look would make the host wait at each call, a tracer has no numbers to look at; the look-up
+            # itself refuses
+            if not torch.compiler.is_compiling() and x.device.type == "cpu" and x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.vocabulary:
                 raise ShapeError(
                     f"{name}: token ids must be 0 to {self.vocabulary - 1}, got {int(x.min())} to {int(x.max())}"
                 )

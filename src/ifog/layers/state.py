@@ -6,7 +6,6 @@ Owns the types of recurrent states and what can be done to one without knowing i
 from __future__ import annotations
 
 from collections import namedtuple
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -16,7 +15,9 @@ __all__ = ["detach_state", "state_type"]
 S = TypeVar("S")
 
 
-@lru_cache(maxsize=256)
+_TYPES: dict[tuple[str, tuple[str, ...]], type[Any]] = {}  # a plain dict, which torch.compile can look into
+
+
 def state_type(cell: str, names: tuple[str, ...]) -> type[Any]:
     """The named tuple of a cell's states, e.g. `LSTMState(h, c)`.
 
@@ -24,6 +25,12 @@ def state_type(cell: str, names: tuple[str, ...]) -> type[Any]:
         cell: The cell's name.
         names: The states' names in order.
     """
+    if (cell, names) not in _TYPES:
+        _TYPES[cell, names] = _make_type(cell, names)
+    return _TYPES[cell, names]
+
+
+def _make_type(cell: str, names: tuple[str, ...]) -> type[Any]:
     stem = "".join(part for part in cell.replace("_", "(").title() if part.isalnum())
     made: Any = namedtuple(f"{stem}State", names)  # type: ignore[misc]
 
