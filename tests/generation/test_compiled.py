@@ -11,7 +11,7 @@ from torch import Tensor
 
 import ifog
 from ifog import cells
-from ifog.errors import CellError, ConfigError
+from ifog.errors import CellError, ConfigError, ShapeError
 from ifog.generation import Sampling, compiled, generate, probabilities
 from ifog.kernels import available, engine
 from ifog.models import LanguageModel
@@ -195,6 +195,16 @@ def test_weights_that_are_no_numbers_are_an_error_unless_greedy(greedy: bool) ->
     else:
         with pytest.raises(RuntimeError, match="no numbers"):
             made(model, ids(1, 1), 3, Sampling())
+
+
+def test_a_prime_of_anything_but_tokens_is_an_error() -> None:
+    model = drawn()
+    for token in (-1, 11, 1 << 40):
+        with pytest.raises(ShapeError, match="from 0 to 10"):
+            made(model, torch.tensor([[token]]), 3)
+    with pytest.raises(ShapeError, match="whole numbers"):
+        made(model, torch.zeros(1, 1), 3)
+    assert torch.equal(made(model, ids(1, 2).int(), 9), made(model, ids(1, 2).t().contiguous().t(), 9))
 
 
 def test_a_changed_weight_counts_at_the_next_call() -> None:

@@ -481,7 +481,7 @@ class _Lowering:
             self.blocks[n] = Block(len(self.slots), offset, nodes[n].size)
             offset += nodes[n].size
         self.slots.append(offset)
-        self.half.append(half)
+        self.half.append(half and all(nodes[n].size > 1 for n in members))  # one column is spread from floats only
 
 
 def leaves_of(graph: object) -> set[int]:

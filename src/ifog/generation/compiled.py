@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ifog.errors import ShapeError
 from ifog.kernels.generation import Choosing, Generation, Head, Layer, Tokens, runs
 from ifog.layers.stack import Stack
 from ifog.layers.stepping import watched
@@ -104,10 +105,16 @@ def tokens(
         endings: Tokens that end a sequence.
 
     Raises:
+        ShapeError: `read` holds what is no token.
         RuntimeError: The model's scores are infinite or no numbers.
     """
+    size = model.config.vocabulary_size
+    if read.is_floating_point() or not 0 <= int(read.min()) <= int(read.max()) < size:
+        raise ShapeError(
+            f"generation: the prime holds {read.tolist()}, but token ids are whole numbers from 0 to {size - 1}"
+        )
     generation = prepare(model, state, len(read), sampling, length)
-    last, stopped = read.clone(), ended.to(torch.uint8)
+    last, stopped = read.to(torch.int64, copy=True), ended.to(torch.uint8, copy=True)
     chances = torch.empty(0, len(read), dtype=torch.float64)
     made, count = 0, 1
     while made < length:
