@@ -123,9 +123,10 @@ def engine(half: bool = False) -> Runner:
 
 def reference(it: Case, inputs: Inputs) -> tuple[Tensor, Sequence[Tensor], Mapping[str, Tensor]]:
     """Ordinary PyTorch operations, differentiated by autograd."""
-    wanted = {name: i for name, i in it.graph.names if name in it.names}
-    result = unroll(plan(it.graph), inputs, tuple(dict.fromkeys(wanted.values())))
-    nodes = it.graph.nodes
+    planned = plan(it.graph)
+    wanted = {name: i for name, i in planned.graph.names if name in it.names}
+    result = unroll(planned, inputs, tuple(dict.fromkeys(wanted.values())))
+    nodes = planned.graph.nodes
     return result.output, result.states, {
         name: over_time(result.kept[i], nodes[i].size, result.output) for name, i in wanted.items()
     }  # fmt: skip

@@ -78,7 +78,10 @@ BINARY: dict[str, tuple[Callable[[Symbol, Symbol], Symbol], Callable[[float, flo
     "maximum": (lambda a, b: L.maximum(a, b + _OFF), lambda m, n: max(m, n + 0.4)),
     "minimum": (lambda a, b: L.minimum(a, b + _OFF), lambda m, n: max(m, n + 0.4)),
     "share": (lambda a, b: apply("share", a, b + _OFF), lambda m, n: 1.0),
-    "select": (lambda a, b: apply("select", apply("step", apply("row_sum", a, 1) + _OFF), a, b), lambda m, n: max(m, n)),
+    "select": (
+        lambda a, b: apply("select", apply("step", apply("row_sum", a, 1) + _OFF), a, b),
+        lambda m, n: max(m, n),
+    ),
 }
 NUMBER: dict[str, Callable[[Symbol, float], Symbol]] = {
     "v + number": lambda v, n: v + n,

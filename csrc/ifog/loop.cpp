@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "ifog/memory.hpp"
+#include "ifog/packing.hpp"
 #include "ifog/threads.hpp"
 
 namespace ifog {
@@ -21,13 +22,6 @@ struct View {
     std::ptrdiff_t stride = 0; // elements
     std::size_t element = 4;   // bytes
     bool narrow = false;       // one column for all
-};
-
-// A product's packed weights.
-struct Packed {
-    char* data = nullptr;
-    std::size_t depth = 0; // of all operands, padded
-    std::vector<std::size_t> depths;
 };
 
 struct Part {
@@ -72,7 +66,7 @@ Split choose_split(const Program& program, const Call& call, const Product& prod
 // The work of one thread.
 class Worker {
   public:
-    Worker(const Program& program, const Call& call, const Kernels& kernels, const std::vector<Packed>& packed,
+    Worker(const Program& program, const Call& call, const Kernels& kernels, const std::vector<PackedWeights>& packed,
            Part rows, Part columns, bool by_columns, Barrier& barrier)
         : program_(program), call_(call), kernels_(kernels), product_(program.half ? kernels.half : kernels.fp32),
           packed_(packed), rows_(rows), columns_(columns), by_columns_(by_columns), barrier_(barrier),
@@ -244,7 +238,7 @@ class Worker {
     }
 
     void multiply(const ProductCode& code, std::size_t index, std::size_t s) {
-        const Packed& packed = packed_[index];
+        const PackedWeights& packed = packed_[index];
         Operand operands[64];
         for (std::size_t k = 0; k < code.terms.size(); ++k) {
             const Term& term = code.terms[k];
@@ -308,7 +302,7 @@ class Worker {
     const Call& call_;
     const Kernels& kernels_;
     const Product& product_;
-    const std::vector<Packed>& packed_;
+    const std::vector<PackedWeights>& packed_;
     const Part rows_, columns_;
     const bool by_columns_;
     Barrier& barrier_;
@@ -316,49 +310,6 @@ class Worker {
     std::vector<char*> operands_;
     const std::size_t block_;
 };
-
-// Sizes of all products' packed weights; `data` are offsets until memory is there.
-std::vector<Packed> plan_packing(const Program& program, const Product& product, std::size_t& bytes) {
-    std::vector<Packed> all;
-    for (const StageCode& stage : program.stages) {
-        for (const ProductCode& code : stage.products) {
-            Packed packed;
-            for (const Term& term : code.terms) {
-                packed.depths.push_back(padded(program.weights[term.weight].depth, product.depth_align));
-                packed.depth += packed.depths.back();
-            }
-            packed.data = reinterpret_cast<char*>(bytes);
-            bytes += padded(padded(code.columns, product.lanes) * packed.depth * product.bytes, 64);
-            all.push_back(std::move(packed));
-        }
-    }
-    return all;
-}
-
-// This thread's share of all panels.
-void pack(const Program& program, const Call& call, const Product& product, const std::vector<Packed>& all,
-          std::size_t thread, std::size_t threads) {
-    std::size_t index = 0;
-    for (const StageCode& stage : program.stages) {
-        for (const ProductCode& code : stage.products) {
-            const Packed& packed = all[index++];
-            const Part panels = part_of((code.columns + product.panel - 1) / product.panel, thread, threads);
-            const std::size_t begin = panels.begin * product.panel;
-            const std::size_t end = std::min(panels.end * product.panel, code.columns);
-            if (begin >= end) continue;
-            std::size_t offset = 0;
-            for (std::size_t k = 0; k < code.terms.size(); ++k) {
-                const WeightSource& source = call.weights[code.terms[k].weight];
-                product.pack(packed.data + begin * packed.depth * product.bytes,
-                             reinterpret_cast<const float*>(source.data) +
-                                 static_cast<std::ptrdiff_t>(begin) * source.column_stride,
-                             source.column_stride, source.depth_stride, end - begin,
-                             program.weights[code.terms[k].weight].depth, offset, packed.depth);
-                offset += packed.depths[k];
-            }
-        }
-    }
-}
 
 // Several projections one after the other, between all threads.
 class Projectors {
@@ -408,7 +359,7 @@ void run(const Program& program, const Call& call, const Kernels& kernels) {
     const Split split = choose_split(program, call, product);
 
     std::size_t packed_bytes = 0;
-    std::vector<Packed> packed = plan_packing(program, product, packed_bytes);
+    std::vector<PackedWeights> packed = plan_packing(program, product, packed_bytes);
     const Projectors before(call.before, kernels, program.half, split.threads);
     const Projectors after(call.after, kernels, program.half, split.threads);
     Barrier barrier(split.threads);
@@ -432,7 +383,7 @@ void run(const Program& program, const Call& call, const Kernels& kernels) {
     std::vector<Block> tables;
     for (const Lookup& lookup : call.lookups) tables.emplace_back(lookup.vocabulary * lookup.columns * sizeof(float));
     const auto table = [&](std::size_t i) { return reinterpret_cast<float*>(tables[i].data()); };
-    for (Packed& p : packed) p.data = block.data() + reinterpret_cast<std::size_t>(p.data);
+    for (PackedWeights& p : packed) p.data = block.data() + reinterpret_cast<std::size_t>(p.data);
     char* next = block.data() + packed_bytes;
     std::memset(next, 0, bytes - packed_bytes);
     char* shared = next;
@@ -448,7 +399,7 @@ void run(const Program& program, const Call& call, const Kernels& kernels) {
     for (const Move& move : call.moves_before) carry_out(move, call.batch);
     parallel(split.threads, [&](std::size_t k) {
         kernels.enter();
-        pack(program, call, product, packed, k, split.threads);
+        pack(program, call.weights, product, packed, k, split.threads);
         before.pack(for_projections.data(), k);
         for (std::size_t i = 0; i < tables.size(); ++i) fill_table(call.lookups[i], table(i), k, split.threads);
         barrier.wait();

@@ -107,7 +107,9 @@ def test_token_ids_pick_columns_and_get_gradients_there(name: str, half: bool) -
 
 @pytest.mark.parametrize("half", [False, True], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("name", ["lstm", "gru_cho", "mingru", "recurrent_highway"])
-@pytest.mark.parametrize("transform", [layer_normalized, residual, variational, weight_dropped, zoneout], ids=lambda t: t.__name__)
+@pytest.mark.parametrize(
+    "transform", [layer_normalized, residual, variational, weight_dropped, zoneout], ids=lambda t: t.__name__
+)
 def test_transformed_cells_and_their_masks_agree(transform: Any, name: str, half: bool) -> None:
     if (transform, name) == (weight_dropped, "mingru"):
         pytest.skip("it multiplies no state by a matrix")

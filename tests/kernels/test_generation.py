@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from typing import Any
 
@@ -12,9 +11,8 @@ from torch import Tensor
 
 import ifog
 from ifog import cells
-from ifog.errors import CellError, ConfigError
+from ifog.errors import CellError, ConfigError, ShapeError
 from ifog.kernels import available
-from ifog.layers import stepping
 
 pytestmark = pytest.mark.skipif(not available(), reason="the engine is not built")
 
@@ -35,10 +33,10 @@ def stepped(layer: ifog.Recurrent, x: Tensor) -> tuple[Tensor, Any]:
     outputs: list[Tensor] = []
     state = None
     with torch.no_grad():
+        stream = layer.streaming(x.shape[1])
+        assert stream.stream is not None
         for x_t in x:
-            found = stepping.step(layer, x_t, state)
-            assert found is not None
-            output, state = found
+            output, state = stream.step(x_t, state)
             outputs.append(output)
     return torch.stack(outputs), state
 
@@ -72,7 +70,7 @@ def test_wide_layers_on_two_threads() -> None:
     torch.set_num_threads(before)
 
 
-def test_a_changed_weight_is_seen() -> None:
+def test_a_new_stream_has_the_new_weights() -> None:
     layer, x = layer_of("gru", 2), torch.randn(3, 2, 12)
     stepped(layer, x)
     with torch.no_grad():
@@ -87,21 +85,12 @@ def test_a_changed_weight_is_seen() -> None:
 
 def test_states_are_the_callers_and_stay_what_they_were() -> None:
     layer, x = layer_of("lstm", 2), torch.randn(2, 12)
-    with torch.no_grad():
-        first = stepping.step(layer, x, None)
-        assert first is not None
-        kept = [first[0].clone(), *(s.clone() for s in first[1])]
-        again = [stepping.step(layer, x, first[1]) for _ in range(3)]
+    stream = layer.streaming(2)
+    first = stream.step(x)
+    kept = [first[0].clone(), *(s.clone() for s in first[1])]
+    again = [stream.step(x, first[1]) for _ in range(3)]
     assert all(torch.equal(a, b) for a, b in zip(kept, (first[0], *first[1]), strict=True))
-    assert all(torch.equal(a[0], again[0][0]) for a in again)  # type: ignore[index]
-
-
-def test_layers_can_still_be_copied_and_deleted() -> None:
-    layer, x = layer_of("lstm", 1), torch.randn(3, 1, 12)
-    stepped(layer, x)
-    assert_like_a_sequence(copy.deepcopy(layer), x)
-    del layer
-    assert not [key for key in stepping._streams if key is None]
+    assert all(torch.equal(a[0], again[0][0]) for a in again)
 
 
 def test_several_threads_step_one_layer() -> None:
@@ -121,12 +110,22 @@ def test_several_threads_step_one_layer() -> None:
     assert all(f is not None and torch.equal(f, e) for f, e in zip(found, expected, strict=True))
 
 
-def test_what_wants_derivatives_chance_or_another_type_is_left_to_the_sequence() -> None:
-    layer, x = layer_of("lstm", 2), torch.randn(1, 12)
-    assert stepping.step(layer, x, None) is None  # gradients are on
-    with torch.no_grad():
-        assert stepping.step(layer, x[:0], None) is None
-        assert stepping.step(layer_of(cells.zoneout(cells.get("lstm")), 1).train(), x, None) is None
-        assert stepping.step(layer_of("lstm", 2, dropout=0.5).train(), x, None) is None
-        assert stepping.step(layer_of("lstm", 1, backend="reference"), x, None) is None
-        assert stepping.step(layer_of("lstm", 1).double(), x.double(), None) is None
+def test_what_the_engine_cannot_stream_goes_through_the_layer() -> None:
+    for layer in (
+        layer_of(cells.zoneout(cells.get("lstm")), 1).train(),
+        layer_of("lstm", 2, dropout=0.5).train(),
+        layer_of("lstm", 1, backend="reference"),
+    ):
+        stream = layer.streaming()
+        assert stream.stream is None
+        assert stream.step(torch.randn(1, 12))[0].shape == (1, 12)
+
+
+def test_a_stream_says_what_does_not_fit() -> None:
+    stream = layer_of("lstm", 1).streaming(2)
+    with pytest.raises(ShapeError, match=r"opened for 2 sequences.*streaming\(batch=3\)"):
+        stream.step(torch.randn(3, 12))
+    with pytest.raises(ShapeError, match="7 features"):
+        stream.step(torch.randn(2, 7))
+    with pytest.raises(ConfigError, match="whole sequence first"):
+        layer_of("lstm", 1, bidirectional=True).streaming()

@@ -17,7 +17,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ifog.compiler.evaluation import Inputs, Joins, Values, joined, leaves, literals, rounded, run_operations, run_stages, stack
+from ifog.compiler.evaluation import (
+    Inputs,
+    Joins,
+    Values,
+    joined,
+    leaves,
+    literals,
+    rounded,
+    run_operations,
+    run_stages,
+    stack,
+)
 from ifog.compiler.gradients import Backward, Gradients
 from ifog.compiler.graph import Level
 from ifog.compiler.planning import Plan

@@ -1,7 +1,6 @@
 """Turn a fused plan into the loops that the engine runs: what each step reads and writes, and in which memory.
 
-Owns the layout of what is kept for every step (one block of columns serves an input product, then the gate that follows
-from it, then that gate's cotangent), the handling of `valid` and `reset`, and what is carried from step to step.
+Owns the handling of `valid` and `reset`, what is carried from step to step and what is kept.
 Takes a `Plan`, gives `Loops`. Never touches tensors.
 """
 
@@ -14,9 +13,11 @@ from typing import NamedTuple
 
 from ifog.compiler.gradients import Gradients, differentiate
 from ifog.compiler.graph import Level, Node, matrices
+from ifog.compiler.layout import Block, lay_out, lay_out_inference
 from ifog.compiler.planning import Plan
-from ifog.compiler.registers import Code, Given, Traffic, emit
-from ifog.compiler.scheduling import Position, Schedule, schedule
+from ifog.compiler.registers import Traffic, emit
+from ifog.compiler.scheduling import Schedule, schedule
+from ifog.compiler.spelling import Code, Given
 
 __all__ = ["Block", "Loops", "Options", "Projection", "lower"]
 
@@ -41,14 +42,6 @@ class Options(NamedTuple):
     reset: bool = False
     gates: tuple[int, ...] = ()
     order: tuple[str, ...] = ()
-
-
-class Block(NamedTuple):
-    """Columns `offset` to `offset + width` of slot number `slot`, one row for each step and sequence."""
-
-    slot: int
-    offset: int
-    width: int
 
 
 class Projection(NamedTuple):
@@ -210,31 +203,28 @@ class _Lowering:
         self.plan, self.options = plan, options
         self.graph = plan.graph
         self.gradients = differentiate(plan, options.input_gradient, options.gates) if options.train else None
-        self.slots: list[int] = []
-        self.half: list[bool] = []
-        self.blocks: dict[int, Block] = {}
-        self.shared = set[int]()  # input products and saved values that lie where a cotangent will
+        self.collected: dict[int, Hashable] = {}
+        self.operands: tuple[int, ...] = ()
+        self.totals: tuple[int, ...] = ()
 
     def run(self) -> Loops:
+        half, order = self.options.half, self.options.order
         forward, final, output = self._forward_step()
-        backward = self._backward_step() if self.gradients else None
-        self._lay_out(forward[1], backward)
-        history, code = self._forward_code(*forward, final, output)
-        code_back = self._backward_code(backward, history) if backward else None
+        if self.gradients is None:
+            self.layout = lay_out_inference(self.plan, half)
+            history, code = self._forward_code(*forward, final, output)
+            code_back = None
+        else:
+            step, backward = self._backward_step(self.gradients)
+            written = {n: step.of(n) for n, role in self.collected.items() if role == ("block", n)}
+            self.layout = lay_out(self.plan, self.gradients, forward[1], backward, written, order, half)
+            history, code = self._forward_code(*forward, final, output)
+            code_back = self._backward_code(self.gradients, step, backward, history)
+        layout = self.layout
         return Loops(
-            self.plan,
-            self.options,
-            code,
-            code_back,
-            self.gradients,
-            tuple(self.slots),
-            tuple(self.half),
-            self.blocks,
-            history,
-            self.operands,
-            self.collected if backward else {},
-            tuple(self.totals) if backward else (),
-        )
+            self.plan, self.options, code, code_back, self.gradients, tuple(layout.widths), tuple(layout.half),
+            layout.blocks, history, self.operands, self.collected, self.totals,
+        )  # fmt: skip
 
     # forwards
 
@@ -283,8 +273,8 @@ class _Lowering:
         return "x" if node.op == "input" else ("fixed", n)
 
     def _block(self, n: int) -> Given | None:
-        block = self.blocks.get(n)
-        return Given(("block", n), self.half[block.slot], block) if block else None
+        block = self.layout.blocks.get(n)
+        return Given(("block", n), self.layout.half[block.slot], block) if block else None
 
     def _forward_code(
         self, step: _Step, scheduled: Schedule, final: list[int], output: int
@@ -297,7 +287,6 @@ class _Lowering:
         carried: list[tuple[int, int]] = []
         operands: list[tuple[int, int]] = []
         history: list[Hashable] = []
-        self.operands: tuple[int, ...] = ()
         for k, (state, value) in enumerate(zip(graph.states, final, strict=True)):
             if value == output:
                 history.append("output")
@@ -322,8 +311,8 @@ class _Lowering:
 
     # backwards
 
-    def _backward_step(self) -> tuple[_Step, Schedule]:
-        gradients, graph, options = self._gradients(), self.graph, self.options
+    def _backward_step(self, gradients: Gradients) -> tuple[_Step, Schedule]:
+        graph, options = self.graph, self.options
         step = _Step(gradients.nodes)
         self._restart(step)
         self.raw = list(gradients.carried)
@@ -351,16 +340,11 @@ class _Lowering:
         self.leaving = list(zip(self.raw, leaving, strict=True))
         stages = [([p for g in s.products for p in g], list(s.program)) for s in gradients.step.stages]
         stages = [([], list(gradients.recomputed)), *stages] if gradients.recomputed else stages
-        self.collected = self._collected(step)
+        self.collected = self._collected(gradients)
         return step, step.schedule(stages)
 
-    def _gradients(self) -> Gradients:
-        assert self.gradients is not None
-        return self.gradients
-
-    def _collected(self, step: _Step) -> dict[int, Hashable]:
+    def _collected(self, gradients: Gradients) -> dict[int, Hashable]:
         """What the loop leaves for every step, by node: cotangents, and operands of weight gradients."""
-        gradients = self._gradients()
         leaves = {s.node: k for k, s in enumerate(self.graph.states)}
         found: dict[int, Hashable] = {}
         of_input = next((d for i, d in gradients.step.results if self.graph.nodes[i].op == "input"), None)
@@ -381,14 +365,16 @@ class _Lowering:
                 found[n] = ("block", n)
         return found
 
-    def _backward_code(self, backward: tuple[_Step, Schedule], history: tuple[Hashable, ...]) -> Code:
-        step, scheduled = backward
-        gradients, graph = self._gradients(), self.graph
+    def _backward_code(
+        self, gradients: Gradients, step: _Step, scheduled: Schedule, history: tuple[Hashable, ...]
+    ) -> Code:
+        graph = self.graph
+        leaves = {s.node for s in graph.states}
         step.sources[gradients.seed] = Given("d_output")
         step.sources.update((leaf, Given(("d_gate", k))) for k, leaf in enumerate(gradients.gates))
         for k, state in enumerate(graph.states):
             step.sources[state.node] = Given(("state", k))
-            if state.next not in scheduled.position and state.next not in leaves_of(graph):
+            if state.next not in scheduled.position and state.next not in leaves:
                 step.sources.setdefault(state.next, Given(history[k]))
         for s in gradients.saved:
             if s not in scheduled.position:
@@ -408,160 +394,18 @@ class _Lowering:
             (step.of(gradients.nodes[i].args[0]), i)
             for stage in gradients.constant.stages
             for i in stage.program
-            if gradients.nodes[i].op == "total" and self._in_loop(gradients.nodes[i].args[0])
+            if gradients.nodes[i].op == "total" and _in_loop(gradients, gradients.nodes[i].args[0])
         ]
-        self.totals = [i for _, i in totals]
+        self.totals = tuple(i for _, i in totals)
         traffic = Traffic(step.sources, stores, totals, [*self.leaving, *self.starts], (), self.options.half)
         return emit(_with_nodes(scheduled, step), traffic)
 
-    def _in_loop(self, d: int) -> bool:
-        """Whether a cotangent is known within the loop, not only after it."""
-        gradients = self._gradients()
-        outside = {
-            i for stage in gradients.input.stages for i in (*stage.program, *(p for g in stage.products for p in g))
-        }
-        return d not in outside
 
-    # memory
-
-    def _lay_out(self, forward: Schedule, backward: tuple[_Step, Schedule] | None) -> None:
-        half = self.options.half
-        if backward is None:
-            for group in _groups(self.plan.sequences_of_products, self.graph.nodes):
-                self._slot(group, half)
-            return
-        step, scheduled = backward
-        gradients = self._gradients()
-        blocks = [n for n, role in self.collected.items() if role == ("block", n)]
-        for bundle in _arrange(_bundles(gradients, blocks, self.options.order), blocks):
-            self._slot(bundle, half and all(n in _read_by_products(gradients) for n in bundle))
-        cotangent = dict(gradients.step.results)
-        # an input product lies where its own cotangent will be, a saved value where it can
-        writer = {n: self.blocks[n] for n in blocks}
-        content: dict[Block, int] = {}
-        for p in self.plan.sequences_of_products:
-            d = cotangent.get(p)
-            if d in writer and writer[d] not in content and self.graph.nodes[p].size == writer[d].width:
-                free = p not in gradients.saved or _before(scheduled, p, step.of(d))
-                if free:
-                    content[writer[d]] = p
-                    self.blocks[p] = writer[d]
-        pinned = {w.operand for w in gradients.step.weights}
-        taken: set[Block] = {b for b, p in content.items() if p in gradients.saved}
-        for s in gradients.saved:
-            if s in self.blocks:
-                continue
-            found = None
-            if s not in pinned and s not in self.plan.sequences_of_products:
-                for d in sorted(writer, key=lambda d: content.get(writer[d]) not in forward_ancestors(forward, s)):
-                    block = writer[d]
-                    if (
-                        block in taken
-                        or block.width != self.graph.nodes[s].size
-                        or not _before(scheduled, s, step.of(d))
-                    ):
-                        continue
-                    if block in content and not _before(forward, content[block], s):
-                        continue
-                    found = block
-                    break
-            if found is None:
-                self._slot([s], half)
-                found = self.blocks[s]
-            self.blocks[s] = found
-            taken.add(found)
-        rest = [p for p in self.plan.sequences_of_products if p not in self.blocks]
-        for group in _groups(rest, self.graph.nodes):
-            self._slot(group, half)
-
-    def _slot(self, members: Sequence[int], half: bool) -> None:
-        offset = 0
-        nodes = self.gradients.nodes if self.gradients else self.graph.nodes
-        for n in members:
-            self.blocks[n] = Block(len(self.slots), offset, nodes[n].size)
-            offset += nodes[n].size
-        self.slots.append(offset)
-        self.half.append(half and all(nodes[n].size > 1 for n in members))  # one column is spread from floats only
-
-
-def leaves_of(graph: object) -> set[int]:
-    """The nodes that read states."""
-    return {s.node for s in graph.states}  # type: ignore[attr-defined]
+def _in_loop(gradients: Gradients, d: int) -> bool:
+    """Whether a cotangent is known within the loop, not only after it."""
+    outside = {n for s in gradients.input.stages for n in (*s.program, *(p for g in s.products for p in g))}
+    return d not in outside
 
 
 def _with_nodes(scheduled: Schedule, step: _Step) -> Schedule:
     return Schedule(tuple(step.nodes), scheduled.stages)
-
-
-def _before(scheduled: Schedule, read: int, written: int) -> bool:
-    """Whether `read` is not read in any segment after the one that computes `written`."""
-    position = scheduled.position.get(written, Position(1 << 30, 0, 0))
-    return scheduled.last_use(read)[:2] <= position[:2]
-
-
-def forward_ancestors(scheduled: Schedule, n: int) -> set[int]:
-    """The values that `n` is computed from without a product in between."""
-    found: set[int] = set()
-    waiting = [n]
-    while waiting:
-        m = waiting.pop()
-        found.add(m)
-        if m in scheduled.position and scheduled.nodes[m].op != "product":
-            waiting += [a for a in scheduled.nodes[m].args if a not in found]
-    return found
-
-
-def _groups(products: Sequence[int], nodes: Sequence[Node]) -> list[list[int]]:
-    """Products side by side that share their operands."""
-    found: dict[tuple[int, ...], list[int]] = {}
-    for p in products:
-        found.setdefault(nodes[p].args, []).append(p)
-    return list(found.values())
-
-
-def _bundles(gradients: Gradients, blocks: Sequence[int], order: Sequence[str]) -> list[list[int]]:
-    """Cotangents that a product over all time wants side by side, in their parameters' order."""
-    rank = {name: k for k, name in enumerate(order or [p.name for p in gradients.plan.graph.parameters])}
-    found: list[list[int]] = []
-    for weight in (*gradients.step.weights, *gradients.input.weights):
-        members = [d for _, _, d in sorted(weight.terms, key=lambda t: rank[t[0]])]
-        if all(d in blocks for d in members):
-            found.append(list(dict.fromkeys(members)))
-    return sorted(found, key=len, reverse=True)
-
-
-def _read_by_products(gradients: Gradients) -> set[int]:
-    """What is kept for products only."""
-    found = {d for w in (*gradients.step.weights, *gradients.input.weights) for d in (*w.cotangents, w.operand)}
-    for stage in gradients.input.stages:
-        found |= {a for g in stage.products for p in g for a in gradients.nodes[p].args}
-        found -= {a for n in stage.program for a in gradients.nodes[n].args}
-    return found - {d for _, d in gradients.input.results}
-
-
-def _arrange(bundles: Sequence[list[int]], blocks: Sequence[int]) -> list[list[int]]:
-    """Slots in which as many bundles as possible are neighbours."""
-    slots: list[list[int]] = []
-    fresh: set[int] = set()  # slots that hold one bundle only and may still be sorted otherwise
-    for bundle in bundles:
-        owner = next((k for k, s in enumerate(slots) if set(s) & set(bundle)), None)
-        placed = {n for s in slots for n in s}
-        if owner is None:
-            slots.append(list(bundle))
-            fresh.add(len(slots) - 1)
-            continue
-        slot = slots[owner]
-        common, new = [n for n in slot if n in bundle], [n for n in bundle if n not in placed]
-        if not new:
-            continue
-        if owner in fresh:
-            slots[owner] = [n for n in slot if n not in bundle] + common + new
-        elif slot[-len(common) :] == common:
-            slots[owner] = slot + new
-        elif slot[: len(common)] == common:
-            slots[owner] = new + slot
-        else:
-            slots.append(new)
-        fresh.discard(owner)
-    placed = {n for s in slots for n in s}
-    return slots + [[n] for n in blocks if n not in placed]

@@ -114,7 +114,9 @@ def plan(graph: Graph, fused: bool = False, inline: bool = False) -> Plan:
 
 def _fused_levels(graph: Graph, inline: bool) -> tuple[Level, ...]:
     """Levels with every value of the input's side moved into the loop unless a product of that side needs it."""
-    products = [] if inline else [i for i, n in enumerate(graph.nodes) if n.op == "product" and graph.levels[i] == Level.INPUT]
+    products = (
+        [] if inline else [i for i, n in enumerate(graph.nodes) if n.op == "product" and graph.levels[i] == Level.INPUT]
+    )
     outside = graph.live(products)
     return tuple(
         Level.STEP if level == Level.INPUT and i not in outside and graph.nodes[i].op not in LEAVES else level

@@ -1,56 +1,20 @@
 """Write the program of one step as code for the engine: places, products, instructions over blocks of registers.
 
-Owns the choice of where each value of a step is kept (a register, an array of the caller's, scratch), the fusing of
-instructions and the numbers that spell the program. Takes a `Schedule` and what goes in and out, gives `Code`, which
-csrc/ifog/program.cpp reads. Never touches tensors, never decides what is saved.
+Owns the choice of where each value of a step is kept (a register, an array of the caller's, scratch) and the fusing of
+instructions. Takes a `Schedule` and what goes in and out, gives `Code`. Never touches tensors, never decides what is saved.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
 from ifog.compiler.graph import matrices
 from ifog.compiler.operations import OPERATIONS
 from ifog.compiler.scheduling import Schedule
+from ifog.compiler.spelling import Code, Given, Instruction, Kind, Place, ProductCode, Segment, Virtual, Weight, spell
 
-__all__ = ["ELEMENTWISE", "ROWWISE", "Code", "Given", "Kind", "Traffic", "Weight", "emit"]
-
-# in the order of `Op` and `RowOp` in csrc/ifog/kernels.hpp: see test_the_engine_lists_the_same_operations
-ELEMENTWISE = ["add", "sub", "mul", "div", "neg", "square", "sqrt", "exp", "log", "sigmoid", "tanh", "relu", "softplus", "erf", "sin", "cos", "sigmoid_back", "tanh_back", "abs", "sign", "step", "share", "maximum", "minimum", "fma", "fnma", "select", "copy", "broadcast", "load_bf16", "store_bf16", "round_bf16", "accumulate"]
-ROWWISE = ["row_sum", "row_max", "repeat", "tile", "tile_sum", "part", "pad", "concat"]
-
-
-class Kind(IntEnum):
-    """Where a value is kept, as in csrc/ifog/loop.hpp."""
-
-    REGISTER = 0
-    GIVEN = 1
-    GIVEN_BF16 = 2
-    LOCAL = 3
-    OPERAND = 4
-    CONSTANT = 5
-    TOTAL = 6
-
-
-class Given(NamedTuple):
-    """An array of the caller's: what it is for, whether it holds bf16, and the memory it shares with others."""
-
-    role: Hashable
-    half: bool = False
-    memory: Hashable = None
-
-
-class Weight(NamedTuple):
-    """A matrix of a product: `columns` results from `depth` numbers each."""
-
-    name: str
-    transposed: bool
-    columns: int
-    depth: int
+__all__ = ["Traffic", "emit"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +28,6 @@ class Traffic:
         carried: `(leaf, value)`: at the next step, the leaf is this step's value.
         operands: `(leaf, value)` likewise, for leaves that lie in an array which products can't read as it is.
         half: Whether products read bf16.
-        native: Whether the engine's products read bf16 arrays as they are.
     """
 
     sources: Mapping[int, Given]
@@ -73,53 +36,6 @@ class Traffic:
     carried: Sequence[tuple[int, int]] = ()
     operands: Sequence[tuple[int, int]] = ()
     half: bool = False
-    native: bool = False
-
-
-@dataclass(frozen=True)
-class Code:
-    """A program, and what the caller binds to it.
-
-    Attributes:
-        words: The program as numbers.
-        given: The arrays to bind, in the order of their places, which `places` numbers.
-        weights: The matrices to bind.
-        totals: What the sums are for, in the order of their places.
-        carried: For each carried leaf (and each operand leaf after them) the place where it starts and ends.
-        calls: Room for who runs the program to remember what it bound.
-    """
-
-    words: tuple[int, ...]
-    given: tuple[Given, ...]
-    places: tuple[int, ...]
-    weights: tuple[Weight, ...]
-    totals: tuple[Hashable, ...]
-    carried: tuple[int, ...]
-    calls: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any], compare=False, repr=False)
-
-
-class _Virtual(NamedTuple):
-    """A register before registers have numbers."""
-
-    number: int
-
-
-_Place = tuple[Kind, int, Hashable]
-_Operand = "_Place | _Virtual"
-
-
-@dataclass
-class _Instruction:
-    op: str
-    out: _Place | _Virtual
-    args: list[_Place | _Virtual]
-    attributes: tuple[int, ...] = ()
-
-
-@dataclass
-class _Segment:
-    width: int
-    code: list[_Instruction] = field(default_factory=list["_Instruction"])
 
 
 def emit(schedule: Schedule, traffic: Traffic) -> Code:
@@ -141,7 +57,7 @@ class _Emitter:
             self.totals.setdefault(value, []).append(what)
         self.previous = dict(traffic.operands)
         self.carried_home = dict(self._carried_homes())
-        self.homes: dict[int, _Place | None] = {}
+        self.homes: dict[int, Place | None] = {}
         for n in self.position:
             self.homes[n] = self._home(n)
         self.fused = self._fused()
@@ -149,9 +65,9 @@ class _Emitter:
 
     # where values are kept
 
-    def _carried_homes(self) -> list[tuple[int, _Place]]:
+    def _carried_homes(self) -> list[tuple[int, Place]]:
         """Where each carried leaf is kept: in the place of the value that replaces it, if that is safe."""
-        found: list[tuple[int, _Place]] = []
+        found: list[tuple[int, Place]] = []
         traffic = self.traffic
         moved = {v for v, _ in (*traffic.stores, *traffic.totals)} | {
             v for _, v in (*traffic.carried, *traffic.operands)
@@ -165,7 +81,7 @@ class _Emitter:
                 self.replaces[value] = k
         return found
 
-    def _home(self, n: int) -> _Place | None:
+    def _home(self, n: int) -> Place | None:
         """The array of a computed value, or None: a register will do."""
         node, here = self.nodes[n], self.position[n]
         if n in self.replaces:
@@ -173,7 +89,7 @@ class _Emitter:
         if node.op == "product":
             return (Kind.LOCAL, node.size, n)
         for given in self.stores.get(n, ()):
-            if not given.half and not self._must_wait(n, given):
+            if not given.half and not self.must_wait(n, given):
                 return (Kind.GIVEN, node.size, given)
         if n in self.read_by_products and not self.traffic.half:
             return (Kind.OPERAND, node.size, n)
@@ -185,7 +101,7 @@ class _Emitter:
     def _product(self, n: int) -> bool:
         return self.nodes[n].op == "product"
 
-    def _must_wait(self, n: int, given: Given) -> bool:
+    def must_wait(self, n: int, given: Given) -> bool:
         """Whether a value can't be written yet, because another that shares its memory is still read in the segment."""
         if given.memory is None:
             return False
@@ -226,7 +142,7 @@ class _Emitter:
     # code
 
     def run(self) -> Code:
-        stages: list[tuple[tuple[int, ...], list[_Segment]]] = []
+        stages: list[tuple[tuple[int, ...], list[Segment]]] = []
         for s, stage in enumerate(self.schedule.stages):
             stages.append((stage.products, self._segments(s)))
         before = self._given_operands()
@@ -235,11 +151,27 @@ class _Emitter:
         after = self._carry()
         if after:
             stages[-1][1].extend(after)
-        return _Speller(self, stages).code()
+        carried: list[Place] = [
+            (Kind.LOCAL, self.nodes[leaf].size, ("carried", k)) for k, (leaf, _) in enumerate(self.traffic.carried)
+        ]
+        carried += [(Kind.OPERAND, self.nodes[leaf].size, leaf) for leaf, _ in self.traffic.operands]
+        spelled = [(tuple(self._product_code(p) for p in products), segments) for products, segments in stages]
+        return spell(spelled, carried, half=self.traffic.half)
 
-    def _segments(self, s: int) -> list[_Segment]:
+    def _product_code(self, p: int) -> ProductCode:
+        node, half = self.nodes[p], self.traffic.half
+        home = self.homes[p]
+        assert home is not None
+        terms: list[tuple[Place, Weight, bool]] = []
+        for (name, flag), a in zip(matrices(node), node.args, strict=True):
+            depth = self.nodes[a].size
+            place = (Kind.OPERAND, depth, a) if half else self.place(a)
+            terms.append((place, Weight(name, flag, node.size, depth), half and a in self.previous))
+        return ProductCode(home, node.size, tuple(terms))
+
+    def _segments(self, s: int) -> list[Segment]:
         stage = self.schedule.stages[s]
-        found: list[_Segment] = []
+        found: list[Segment] = []
         wanted = [p for p in stage.products if self._duties(p)]
         for nodes in stage.segments:
             if not OPERATIONS[self.nodes[nodes[0]].op].elementwise:
@@ -265,23 +197,23 @@ class _Emitter:
         carries = any(v == n for _, v in self.traffic.operands)
         return n in self.stores or n in self.totals or carries or n in self.read_by_products
 
-    def _row_operation(self, n: int) -> list[_Segment]:
+    def _row_operation(self, n: int) -> list[Segment]:
         node = self.nodes[n]
-        found: list[_Segment] = []
-        args: list[_Place | _Virtual] = []
+        found: list[Segment] = []
+        args: list[Place | Virtual] = []
         for a in node.args:
             place = self.place(a)
             if place[0] == Kind.GIVEN_BF16:
                 block = _Block(self, place[1])
-                widened: _Place = (Kind.LOCAL, place[1], ("widened", a))
-                block.code.append(_Instruction("load_bf16", widened, [place]))
+                widened: Place = (Kind.LOCAL, place[1], ("widened", a))
+                block.code.append(Instruction("load_bf16", widened, [place]))
                 found.append(block.finish())
                 place = widened
             args.append(place)
         home = self.homes[n]
         assert home is not None
         attributes = tuple(int(str(v)) for v in node.attributes)
-        found.append(_Segment(node.size, [_Instruction(node.op, home, args, attributes)]))
+        found.append(Segment(node.size, [Instruction(node.op, home, args, attributes)]))
         if self._duties(n):
             block = _Block(self, node.size)
             block.deliver(n)
@@ -289,34 +221,34 @@ class _Emitter:
                 found.append(block.finish())
         return found
 
-    def _given_operands(self) -> list[_Segment]:
+    def _given_operands(self) -> list[Segment]:
         """Copies, for the products, of given arrays that they can't read as they are."""
         blocks: dict[int, _Block] = {}
         for a in sorted(self.read_by_products):
             if self.traffic.half and a not in self.position and a not in self.previous:
                 width = self.nodes[a].size
                 block = blocks.setdefault(width, _Block(self, width))
-                block.code.append(_Instruction("store_bf16", (Kind.OPERAND, width, a), [block.read(a)]))
+                block.code.append(Instruction("store_bf16", (Kind.OPERAND, width, a), [block.read(a)]))
         return [b.finish() for b in blocks.values()]
 
-    def _carry(self) -> list[_Segment]:
+    def _carry(self) -> list[Segment]:
         """What is still to be moved to the next step: first everything is read, then everything is written."""
         blocks: dict[int, _Block] = {}
-        moves: dict[int, list[_Instruction]] = {}
+        moves: dict[int, list[Instruction]] = {}
         for k, (leaf, value) in enumerate(self.traffic.carried):
             if self.replaces.get(value) == k:
                 continue
             width = self.nodes[leaf].size
             block = blocks.setdefault(width, _Block(self, width))
             register = block.register()
-            block.code.append(_Instruction("copy", register, [block.read(value)]))
-            move = _Instruction("copy", (Kind.LOCAL, width, ("carried", k)), [register])
+            block.code.append(Instruction("copy", register, [block.read(value)]))
+            move = Instruction("copy", (Kind.LOCAL, width, ("carried", k)), [register])
             moves.setdefault(width, []).append(move)
         for leaf, value in self.traffic.operands:
             if value not in self.position:  # else it was stored when it was computed
                 width = self.nodes[leaf].size
                 block = blocks.setdefault(width, _Block(self, width))
-                store = _Instruction("store_bf16", (Kind.OPERAND, width, leaf), [block.read(value)])
+                store = Instruction("store_bf16", (Kind.OPERAND, width, leaf), [block.read(value)])
                 moves.setdefault(width, []).append(store)
         for value, given in self.traffic.stores:
             if value not in self.position:
@@ -327,12 +259,12 @@ class _Emitter:
             if value not in self.position:
                 width = self.nodes[value].size
                 block = blocks.setdefault(width, _Block(self, width))
-                block.code.append(_Instruction("accumulate", (Kind.TOTAL, width, what), [block.read(value)]))
+                block.code.append(Instruction("accumulate", (Kind.TOTAL, width, what), [block.read(value)]))
         for width, block in blocks.items():
             block.code += moves.get(width, ())
         return [b.finish() for b in blocks.values()]
 
-    def place(self, n: int) -> _Place:
+    def place(self, n: int) -> Place:
         """The array or number where a value is found outside of the segment that computed it."""
         node = self.nodes[n]
         if node.op == "constant":
@@ -352,27 +284,27 @@ class _Block:
 
     def __init__(self, emitter: _Emitter, width: int) -> None:
         self.emitter, self.width = emitter, width
-        self.code: list[_Instruction] = []
-        self.late: list[_Instruction] = []
-        self.here: dict[int, _Place | _Virtual] = {}
+        self.code: list[Instruction] = []
+        self.late: list[Instruction] = []
+        self.here: dict[int, Place | Virtual] = {}
 
-    def register(self) -> _Virtual:
+    def register(self) -> Virtual:
         """A new register."""
         self.emitter.virtuals += 1
-        return _Virtual(self.emitter.virtuals)
+        return Virtual(self.emitter.virtuals)
 
-    def read(self, n: int) -> _Place | _Virtual:
+    def read(self, n: int) -> Place | Virtual:
         """Where an instruction finds value `n`, converted and spread over the columns if need be."""
         if n in self.here:
             return self.here[n]
         place = self.emitter.place(n)
         if place[0] == Kind.GIVEN_BF16:
             register = self.register()
-            self.code.append(_Instruction("load_bf16", register, [place]))
+            self.code.append(Instruction("load_bf16", register, [place]))
             self.here[n] = register
         elif place[1] == 1 and self.width > 1 and place[0] != Kind.CONSTANT:
             register = self.register()
-            self.code.append(_Instruction("broadcast", register, [place]))
+            self.code.append(Instruction("broadcast", register, [place]))
             self.here[n] = register
         else:
             self.here[n] = place
@@ -395,7 +327,7 @@ class _Block:
             operands = [self.read(a) for a in args]
         home = emitter.homes[n]
         out = self.register() if home is None else home
-        self.code.append(_Instruction(op, out, operands))
+        self.code.append(Instruction(op, out, operands))
         self.here[n] = out
         self.deliver(n)
 
@@ -406,121 +338,21 @@ class _Block:
             if emitter.homes.get(n) != (Kind.GIVEN, emitter.nodes[n].size, given):
                 self.store(n, given)
         for what in emitter.totals.get(n, ()):
-            self.code.append(_Instruction("accumulate", (Kind.TOTAL, self.width, what), [self.read(n)]))
+            self.code.append(Instruction("accumulate", (Kind.TOTAL, self.width, what), [self.read(n)]))
         if emitter.traffic.half:
             if n in emitter.read_by_products:
-                self.code.append(_Instruction("store_bf16", (Kind.OPERAND, self.width, n), [self.read(n)]))
+                self.code.append(Instruction("store_bf16", (Kind.OPERAND, self.width, n), [self.read(n)]))
             for leaf, value in emitter.traffic.operands:
                 if value == n:
-                    self.code.append(_Instruction("store_bf16", (Kind.OPERAND, self.width, leaf), [self.read(n)]))
+                    self.code.append(Instruction("store_bf16", (Kind.OPERAND, self.width, leaf), [self.read(n)]))
 
     def store(self, n: int, given: Given) -> None:
         """Writes a value to an array of the caller's, at the end of the segment if its memory is still read."""
         kind, op = (Kind.GIVEN_BF16, "store_bf16") if given.half else (Kind.GIVEN, "copy")
-        wait = n in self.emitter.position and self.emitter._must_wait(n, given)  # pyright: ignore[reportPrivateUsage]
-        instruction = _Instruction(op, (kind, self.width, given), [self.read(n)])
+        wait = n in self.emitter.position and self.emitter.must_wait(n, given)
+        instruction = Instruction(op, (kind, self.width, given), [self.read(n)])
         (self.late if wait else self.code).append(instruction)
 
-    def finish(self) -> _Segment:
+    def finish(self) -> Segment:
         """The segment."""
-        return _Segment(self.width, self.code + self.late)
-
-
-class _Speller:
-    """Gives places and registers their numbers, and writes everything as one list of words."""
-
-    def __init__(self, emitter: _Emitter, stages: list[tuple[tuple[int, ...], list[_Segment]]]) -> None:
-        self.emitter, self.stages = emitter, stages
-        segments = [s for _, segments in stages for s in segments]
-        self.registers = max((_number_registers(s) for s in segments), default=0)
-        self.places: dict[_Place, int] = {}
-        self.weights: dict[Weight, int] = {}
-
-    def code(self) -> Code:
-        body = [len(self.stages)]
-        for products, segments in self.stages:
-            body += [len(products), *(w for p in products for w in self._product(p))]
-            body += [len(segments), *(w for s in segments for w in self._segment(s))]
-        carried = [
-            self._place((Kind.LOCAL, self.emitter.nodes[leaf].size, ("carried", k)))
-            for k, (leaf, _) in enumerate(self.emitter.traffic.carried)
-        ]
-        carried += [
-            self._place((Kind.OPERAND, self.emitter.nodes[leaf].size, leaf))
-            for leaf, _ in self.emitter.traffic.operands
-        ]
-        head = [int(self.emitter.traffic.half), self.registers + len(self.places)]
-        head += [w for _ in range(self.registers) for w in (int(Kind.REGISTER), 1 << 20, 0)]
-        for kind, width, what in self.places:
-            head += [int(kind), width, _bits(float(str(what))) if kind == Kind.CONSTANT else 0]
-        head += [len(self.weights), *(n for w in self.weights for n in (w.columns, w.depth))]
-        return Code(
-            (*head, *body),
-            tuple(p[2] for p in self.places if isinstance(p[2], Given)),
-            tuple(self.registers + k for k, p in enumerate(self.places) if isinstance(p[2], Given)),
-            tuple(self.weights),
-            tuple(p[2] for p in self.places if p[0] == Kind.TOTAL),
-            tuple(carried),
-        )
-
-    def _place(self, operand: _Place | _Virtual | int) -> int:
-        if isinstance(operand, int):
-            return operand
-        assert not isinstance(operand, _Virtual)
-        return self.registers + self.places.setdefault(operand, len(self.places))
-
-    def _product(self, p: int) -> list[int]:
-        node, emitter = self.emitter.nodes[p], self.emitter
-        home = emitter.homes[p]
-        assert home is not None
-        words = [self._place(home), node.size, len(node.args)]
-        for (name, flag), a in zip(matrices(node), node.args, strict=True):
-            depth = emitter.nodes[a].size
-            weight = self.weights.setdefault(Weight(name, flag, node.size, depth), len(self.weights))
-            if emitter.traffic.half:
-                place: _Place = (Kind.OPERAND, depth, a)
-            else:
-                place = emitter.place(a)
-            words += [self._place(place), weight, int(emitter.traffic.half and a in emitter.previous)]
-        return words
-
-    def _segment(self, segment: _Segment) -> list[int]:
-        words = [segment.width, len(segment.code)]
-        for i in segment.code:
-            rowwise = i.op in ROWWISE
-            args = [self._place(a) for a in i.args]  # type: ignore[arg-type]
-            out = self._place(i.out)  # type: ignore[arg-type]
-            args += [args[0]] * (3 - len(args))
-            attributes = [*i.attributes, 0, 0][:2]
-            table = ROWWISE if rowwise else ELEMENTWISE
-            words += [int(rowwise), table.index(i.op), out, *args, *attributes]
-        return words
-
-
-def _number_registers(segment: _Segment) -> int:
-    """Replaces virtual registers by numbers, each used again once its value was read for the last time."""
-    last: dict[_Virtual, int] = {}
-    for k, instruction in enumerate(segment.code):
-        last.update((a, k) for a in (*instruction.args, instruction.out) if isinstance(a, _Virtual))
-    free: list[int] = []
-    number: dict[_Virtual, int] = {}
-    count = 0
-    for k, instruction in enumerate(segment.code):
-        instruction.args = [number[a] if isinstance(a, _Virtual) else a for a in instruction.args]  # type: ignore[misc]
-        ended = [v for v in number if last[v] == k]
-        for v in ended:
-            free.append(number.pop(v))
-        if isinstance(instruction.out, _Virtual):
-            out = instruction.out
-            if not free:
-                free.append(count)
-                count += 1
-            number[out] = free.pop()
-            instruction.out = number[out]  # type: ignore[assignment]
-            if last[out] == k:
-                free.append(number.pop(out))
-    return count
-
-
-def _bits(value: float) -> int:
-    return int(struct.unpack("<I", struct.pack("<f", value))[0])
+        return Segment(self.width, self.code + self.late)

@@ -22,7 +22,7 @@ class Position(NamedTuple):
 
     stage: int
     segment: int
-    index: int
+    place: int
 
 
 class Scheduled(NamedTuple):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ifog.errors import ShapeError
 from ifog.kernels.generation import Choosing, Generation, Head, Layer, Tokens, runs
 from ifog.layers.stack import Stack
-from ifog.layers.stepping import watched
+from ifog.layers.streaming import watched
 from ifog.models import LanguageModel
 
 if TYPE_CHECKING:

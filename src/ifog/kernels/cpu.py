@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ifog.compiler.loops import Loops, Projection
-from ifog.compiler.registers import Code
+from ifog.compiler.spelling import Code
 from ifog.kernels import outside
 from ifog.kernels.loading import instruction_set, loaded_engine
 from ifog.kernels.sharing import Shared
@@ -217,7 +217,11 @@ def _call(
         matrix = tensors["weight", piece.tensor]
         rows, columns = matrix.stride()
         offset = piece.start * rows * matrix.element_size()
-        weights += (number["weight", piece.tensor], offset, *((columns, rows) if weight.transposed else (rows, columns)))
+        weights += (
+            number["weight", piece.tensor],
+            offset,
+            *((columns, rows) if weight.transposed else (rows, columns)),
+        )
     offsets = outside.totals_layout(loops, shared)[0] if code.totals else {}
     totals = [w for i in code.totals for w in (number["totals"], 4 * offsets[i])]  # type: ignore[index]
     ends: dict[str, list[int]] = {"begin": [], "end": []}
@@ -252,7 +256,15 @@ class _Moves:
         words: list[int] = []
         for k, role in self.kept:
             state, array = self.tensors["begin", k], self.tensors[role]
-            words += (self.number["begin", k], 0, state.stride(0), self.number[role], 0, array.stride(1), state.shape[1])
+            words += (
+                self.number["begin", k],
+                0,
+                state.stride(0),
+                self.number[role],
+                0,
+                array.stride(1),
+                state.shape[1],
+            )
         return words
 
     def end(self) -> list[int]:
@@ -260,7 +272,15 @@ class _Moves:
         for k, role in self.kept:
             state, array = self.tensors["end", k], self.tensors[role]
             offset = (len(array) - 1) * array.stride(0) * 4
-            words += (self.number[role], offset, array.stride(1), self.number["end", k], 0, state.stride(0), state.shape[1])
+            words += (
+                self.number[role],
+                offset,
+                array.stride(1),
+                self.number["end", k],
+                0,
+                state.stride(0),
+                state.shape[1],
+            )
         return words
 
 
@@ -318,9 +338,7 @@ def _lookup(
     return [number["x"], 0, depth, out, offset, stride, half, columns, *weight]
 
 
-def _scatter(
-    loops: Loops, tensors: Mapping[Hashable, Tensor], number: Mapping[Hashable, int], d: int
-) -> list[int]:
+def _scatter(loops: Loops, tensors: Mapping[Hashable, Tensor], number: Mapping[Hashable, int], d: int) -> list[int]:
     """ids, rows, columns and table of the gradient of such a product."""
     block = loops.blocks[d]
     slot = tensors["slot", block.slot]

@@ -63,7 +63,9 @@ class Shared:
     def summed(self) -> Shared:
         """The same where each such sum is one tensor more, after the others."""
         pieces = {
-            name: ps if len(ps) == 1 else (ps[0]._replace(tensor=self.count + self.sums.index(tuple(p.tensor for p in ps))),)
+            name: ps
+            if len(ps) == 1
+            else (ps[0]._replace(tensor=self.count + self.sums.index(tuple(p.tensor for p in ps))),)
             for name, ps in self.pieces.items()
         }
         return Shared(pieces, self.count + len(self.sums), self)

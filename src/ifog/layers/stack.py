@@ -21,6 +21,7 @@ from ifog.kernels import backends
 from ifog.kernels.compiled import Weights
 from ifog.layers.masks import Extent, draw, extent, reversal
 from ifog.layers.state import state_type
+from ifog.layers.streaming import Streaming
 
 __all__ = ["Stack"]
 
@@ -318,6 +319,12 @@ class Stack(nn.Module):
         axis = 1 if self.batch_first and batched else 0
         output, state = self(x.unsqueeze(axis), state)
         return output.squeeze(axis), state
+
+    def streaming(self, batch: int = 1) -> Streaming:
+        """Opens the layer for many single steps of `batch` sequences: several times faster than `step`, see there."""
+        if self.bidirectional:
+            raise ConfigError("streaming() reads one step at a time; a bidirectional layer needs the whole sequence first")
+        return Streaming(self, batch)
 
 
 def _reorder(value: Tensor, order: Tensor) -> Tensor:
