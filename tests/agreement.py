@@ -179,10 +179,10 @@ def compute(it: Case, run: Runner, dtype: torch.dtype = torch.float32, *, train:
 def errors(found: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> dict[str, float]:
     """The largest difference in each tensor, in units of the largest entry of the truth.
 
-    What is zero but for rounding has no scale of its own and takes a hundredth of the largest of all.
+    What is zero but for rounding has no scale of its own and takes a twentieth of the largest of all.
     """
     assert found.keys() <= truth.keys()
-    least = 1e-2 * max((float(v.abs().max()) for v in truth.values() if v.numel()), default=0.0) + 1e-30
+    least = 0.05 * max((float(v.abs().max()) for v in truth.values() if v.numel()), default=0.0) + 1e-30
     result: dict[str, float] = {}
     for name, value in found.items():
         wanted = truth[name]
@@ -199,7 +199,7 @@ def differences(it: Case, *, half: bool = False, train: bool = True) -> dict[str
     found = errors(compute(it, engine(half), train=train), truth)
     # where the question amplifies rounding, so does the answer: the reference's own error in the same precision tells
     own = errors(compute(it, rounded, torch.float64), truth) if half else errors(compute(it, reference), truth)
-    limit = max(BF16 if half else FP32, 4 * max(own.values(), default=0.0))
+    limit = max(BF16 if half else FP32, 8 * max(own.values(), default=0.0))
     return {name: e / limit for name, e in found.items()}
 
 

@@ -80,7 +80,7 @@ BINARY: dict[str, tuple[Callable[[Symbol, Symbol], Symbol], Callable[[float, flo
     "share": (lambda a, b: apply("share", a, b + _OFF), lambda m, n: 1.0),
     "select": (
         lambda a, b: apply("select", apply("step", apply("row_sum", a, 1) + _OFF), a, b),
-        lambda m, n: max(m, n),
+        max,
     ),
 }
 NUMBER: dict[str, Callable[[Symbol, float], Symbol]] = {

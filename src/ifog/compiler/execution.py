@@ -11,7 +11,7 @@ Masks: `valid` (T, B, 1) is False past the end of a sequence: the state stays an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch

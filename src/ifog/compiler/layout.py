@@ -1,8 +1,9 @@
 """Decide which memory holds what is kept for every step, and for how long.
 
-Owns the layout of slots: arrays with one row for each step and sequence, cut into blocks of columns. One block serves an
-input product, then the gate that follows from it, then that gate's cotangent, wherever the order of reading and writing
-allows it; cotangents that a product over all time wants side by side are neighbours. Takes schedules, gives a `Layout`.
+Owns the layout of slots: arrays with one row for each step and sequence, cut into blocks of columns. One block serves
+an input product, then the gate that follows from it, then that gate's cotangent, wherever the order of reading and
+writing allows it; cotangents that a product over all time wants side by side are neighbours. Takes schedules, gives a
+`Layout`.
 """
 
 from __future__ import annotations

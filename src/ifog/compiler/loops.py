@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from ifog.compiler.gradients import Gradients, differentiate
 from ifog.compiler.graph import Level, Node, matrices
@@ -90,8 +90,8 @@ class Loops:
     def fixed(self) -> tuple[int, ...]:
         """The values computed before the loops that these read as they are."""
         given = (*self.forward.given, *(self.backward.given if self.backward else ()))
-        roles = [g.role for g in given if isinstance(g.role, tuple)]
-        return tuple(dict.fromkeys(int(str(r[1])) for r in roles if r[0] == "fixed"))
+        roles = [cast("tuple[str, int]", g.role) for g in given if isinstance(g.role, tuple)]
+        return tuple(dict.fromkeys(n for kind, n in roles if kind == "fixed"))
 
     @cached_property
     def before(self) -> tuple[Projection, ...]:
@@ -325,11 +325,12 @@ class _Lowering:
         leaving = [of_state[s.node] if s.node in of_state else step.nought() for s in graph.states]
         leaving = [step.of(n) for n in leaving]
         if options.valid:
+            valid = next(n for n, g in step.sources.items() if g.role == "valid")
             leaving = [step.select(valid, n, leaf, step.last) for n, leaf in zip(leaving, self.raw, strict=True)]
         self.starts: list[tuple[int, int]] = []
         if options.reset:
             reset = next(n for n, g in step.sources.items() if g.role == "reset")
-            for k, leaf in enumerate(self.raw):
+            for k in range(len(self.raw)):
                 size = graph.state_sizes[k]
                 total = step.add("cotangent", (), size, ("start total", k))
                 back = step.select(reset, leaving[k], step.nought(), step.last)
@@ -338,8 +339,8 @@ class _Lowering:
                 self.starts.append((total, more))
                 leaving[k] = step.select(reset, step.nought(), leaving[k], step.last)
         self.leaving = list(zip(self.raw, leaving, strict=True))
-        stages = [([p for g in s.products for p in g], list(s.program)) for s in gradients.step.stages]
-        stages = [([], list(gradients.recomputed)), *stages] if gradients.recomputed else stages
+        first: list[tuple[list[int], tuple[int, ...]]] = [([], gradients.recomputed)] if gradients.recomputed else []
+        stages = first + [([p for g in s.products for p in g], s.program) for s in gradients.step.stages]
         self.collected = self._collected(gradients)
         return step, step.schedule(stages)
 

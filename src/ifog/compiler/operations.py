@@ -161,6 +161,14 @@ def _share(a: Tensor, b: Tensor) -> Tensor:
     return ((a > b).to(a.dtype) + (a >= b).to(a.dtype)) * 0.5
 
 
+def _select(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    return torch.where(a != 0, b, c)
+
+
+def _selected(d: Symbol, y: Symbol, a: Symbol, b: Symbol, c: Symbol) -> tuple[Symbol | None, ...]:
+    return None, _call("select", a, d, 0.0), _call("select", a, 0.0, d)
+
+
 def _together(a: int, b: int) -> int:
     return a + b
 
@@ -245,10 +253,7 @@ _ROWS = [
         "min({}, {})", r"\min({}, {})",
     ),
     # the condition is one column for the whole row: which sequences have ended, which start anew
-    Operation(
-        "select", 3, _chosen, lambda a, b, c: torch.where(a != 0, b, c),
-        lambda d, y, a, b, c: (None, _call("select", a, d, 0.0), _call("select", a, 0.0, d)), *_forms("select", 3),
-    ),
+    Operation("select", 3, _chosen, _select, _selected, *_forms("select", 3)),
     # rows: `groups` equal runs of columns, or `count` copies
     _counted(
         "row_sum", _groups, lambda a, groups: _cut(a, groups).sum(-1),

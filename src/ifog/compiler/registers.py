@@ -1,7 +1,8 @@
 """Write the program of one step as code for the engine: places, products, instructions over blocks of registers.
 
-Owns the choice of where each value of a step is kept (a register, an array of the caller's, scratch) and the fusing of
-instructions. Takes a `Schedule` and what goes in and out, gives `Code`. Never touches tensors, never decides what is saved.
+Owns the choice of where each value of a step is kept (a register, an array of the caller's, scratch) and the fusing
+of instructions. Takes a `Schedule` and what goes in and out, gives `Code`. Never touches tensors, never decides what
+is saved.
 """
 
 from __future__ import annotations
@@ -200,7 +201,7 @@ class _Emitter:
     def _row_operation(self, n: int) -> list[Segment]:
         node = self.nodes[n]
         found: list[Segment] = []
-        args: list[Place | Virtual] = []
+        args: list[Place | Virtual | int] = []
         for a in node.args:
             place = self.place(a)
             if place[0] == Kind.GIVEN_BF16:
@@ -322,7 +323,7 @@ class _Block:
             op, args = ("fma" if op == "add" else "fnma"), [*emitter.nodes[inner].args, rest]
         if op == "select":  # the condition is one column for all, as it lies in its array
             condition = self.read(args[0]) if self.width == 1 else emitter.place(args[0])
-            operands = [condition, *(self.read(a) for a in args[1:])]
+            operands: list[Place | Virtual | int] = [condition, *(self.read(a) for a in args[1:])]
         else:
             operands = [self.read(a) for a in args]
         home = emitter.homes[n]

@@ -1,7 +1,7 @@
 """Spell the program of one step as numbers: places, registers, instructions.
 
-Owns the form in which the engine reads a program (csrc/ifog/program.cpp) and the numbering of registers and places. Takes
-products and segments of instructions, gives `Code`. Never decides where a value is kept.
+Owns the form in which the engine reads a program (csrc/ifog/program.cpp) and the numbering of registers and places.
+Takes products and segments of instructions, gives `Code`. Never decides where a value is kept.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from ifog.compiler.graph import Graph, Level, Node, prune
 from ifog.compiler.planning import Plan, plan
 from ifog.compiler.registers import Traffic, emit
-from ifog.compiler.spelling import Code, Given
 from ifog.compiler.scheduling import schedule
+from ifog.compiler.spelling import Code, Given
 
 __all__ = ["Steps", "lower"]
 

@@ -63,7 +63,8 @@ def run(
         weights: Parameters that lie together in memory.
     """
     if torch.compiler.is_compiling():  # a tracer can't look into the engine
-        return operators.run(plan_, inputs, names, half, *(weights or ()))
+        given = () if weights is None else weights.tensors
+        return operators.run(plan_, inputs, names, half, weights.shared if weights else None, given)
     # with many rows a step's own products are as fast as those over all steps, and keep nothing
     inline = inputs.x.is_floating_point() and inputs.x.shape[1] >= ROWS * torch.get_num_threads()
     fused = plan(plan_.graph, fused=True, inline=inline)

@@ -75,7 +75,7 @@ def forward(loops: Loops, shared: Shared, inputs: Tensors) -> tuple[Tensor, tupl
 def backward(
     saved: Saved, d_output: Tensor, d_states: Sequence[Tensor], d_gates: Sequence[Tensor] = ()
 ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
-    """Gradients of the input, of the first states (and of `start` after them, where it is given), and of the weights."""
+    """Gradients of the input, of the first states (and then of `start`, where it is given), and of the weights."""
     if saved.consumed:  # a second time through one graph: what the first wrote over is computed again
         saved = forward(saved.loops, saved.shared, saved.inputs)[3]
     saved.consumed = True
@@ -190,8 +190,8 @@ def _call(
     number = {role: k for k, role in enumerate(tensors)}
 
     def given(role: Any) -> tuple[int, ...]:
-        """tensor, offset, stride of a step, stride of a row"""
-        kind = role[0] if isinstance(role, tuple) else role
+        """Its tensor, offset, stride of a step and stride of a row."""
+        kind: Any = role[0] if isinstance(role, tuple) else role  # pyright: ignore[reportUnknownVariableType]
         if kind == "block":
             block = loops.blocks[role[1]]
             slot = tensors["slot", block.slot]

@@ -263,8 +263,7 @@ def _sequence_backward(*arguments: Any) -> list[Tensor]:
         values.update(zip(call.of.before(loops), rest, strict=True))
         saved = cpu.Saved(loops, shared.summed, inputs, values, arrays)
         d_x, d_first, found = cpu.backward(saved, d_output, d_last, d_gates)
-        d_weights = zip(found, call.weights, strict=True)
-        results = [*d_first, *(torch.zeros_like(w) if d is None else d for d, w in d_weights)]
+        results = [*d_first, *found]
         if _has_gradient(call):
             results.insert(0, torch.zeros_like(call.x) if d_x is None else d_x)
         return _unshared((*call.leaves, *call.masks, output, *kept, d_output, *d_last, *d_gates), results)

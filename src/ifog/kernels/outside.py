@@ -320,10 +320,8 @@ class _After:
     def _outer(self, bundle: Tensor, operand: int, terms: Sequence[tuple[str, bool, int]]) -> Tensor:
         """The product over time and batch of cotangents `(T, B, N)` and an operand `(T, B, n)`: `(N, n)`."""
         role = self.loops.collected.get(operand)
-        if isinstance(role, tuple) and role[0] == "state":
-            value = self.arrays[self.loops.history[int(str(role[1]))]][:-1]
-        else:
-            value = self.values[operand]
+        states = [k for k in range(len(self.loops.history)) if role == ("state", k)]
+        value = self.arrays[self.loops.history[states[0]]][:-1] if states else self.values[operand]
         if bundle.dim() == 1:  # of values that depend on weights alone
             return torch.outer(bundle, value)
         d = _flat(bundle)

@@ -236,7 +236,9 @@ class Stack(nn.Module):
         steps, batch = x.shape[:2]
         choice = self.choice(layer, masked=span.valid is not None or span.reset is not None, gates=gates)
         shared = self.shared_parameters(layer, direction) if choice.backend == "cpu" and 0 not in x.shape[:2] else None
-        parameters = self._dropped(plan, self.cell_parameters(layer, direction)) if shared is None else {}
+        parameters: Mapping[str, Tensor] = {}
+        if shared is None:
+            parameters = self._dropped(plan, self.cell_parameters(layer, direction))
         order = None
         if direction:
             order, span = reversal(steps, span, x.device)
@@ -294,7 +296,8 @@ class Stack(nn.Module):
                 )
             # on a GPU the look would make the host wait at each call, a tracer has no numbers to look at; the look-up
             # itself refuses
-            if not torch.compiler.is_compiling() and x.device.type == "cpu" and x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.vocabulary:
+            looks = x.device.type == "cpu" and x.numel() and not torch.compiler.is_compiling()
+            if looks and not 0 <= int(x.min()) <= int(x.max()) < self.vocabulary:
                 raise ShapeError(
                     f"{name}: token ids must be 0 to {self.vocabulary - 1}, got {int(x.min())} to {int(x.max())}"
                 )
@@ -323,7 +326,9 @@ class Stack(nn.Module):
     def streaming(self, batch: int = 1) -> Streaming:
         """Opens the layer for many single steps of `batch` sequences: several times faster than `step`, see there."""
         if self.bidirectional:
-            raise ConfigError("streaming() reads one step at a time; a bidirectional layer needs the whole sequence first")
+            raise ConfigError(
+                "streaming() takes one step at a time; a bidirectional layer needs the whole sequence first"
+            )
         return Streaming(self, batch)
 
 

@@ -1,7 +1,7 @@
 """One step at a time without the cost of a sequence: weights packed once, states in and out.
 
-Owns what a stream remembers between its steps: copies of the weights in the engine's order, made when it was opened. Takes
-a layer, then inputs and states; gives outputs and states. Never learns.
+Owns what a stream remembers between its steps: copies of the weights in the engine's order, made when it was opened.
+Takes a layer, then inputs and states; gives outputs and states. Never learns.
 """
 
 from __future__ import annotations
