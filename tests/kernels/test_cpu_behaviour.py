@@ -409,14 +409,21 @@ def test_meta_tensors_give_shapes(name: str) -> None:
 
 
 @each_cell
-def test_autocast_leaves_the_recurrence_in_its_own_precision(name: str) -> None:
+def test_autocast_is_the_layer_in_bf16(name: str) -> None:
     net, x = layer(name), torch.randn(4, 3, 3, requires_grad=True)
-    wanted = gradients(net, x)
+    rounded = copy.deepcopy(net)
+    rounded.precision = "bf16"
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y, _ = net(x.bfloat16())
-        value = loss(net, x)
+        y, _ = net(x)
     assert y.dtype == torch.float32
-    assert_same(torch.autograd.grad(value, [x, *net.parameters()]), tuple(wanted))
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # the gradients as the values, wherever they are asked for
+        inside = torch.autograd.grad(y.square().sum(), [x, *net.parameters()], retain_graph=True)
+    outside = torch.autograd.grad(y.square().sum(), [x, *net.parameters()])
+    other, _ = rounded(x)
+    assert_same(y, other)
+    for found in (inside, outside):
+        assert_same(found, torch.autograd.grad(other.square().sum(), [x, *rounded.parameters()], retain_graph=True))
+    assert not torch.equal(y, net(x)[0])
 
 
 def test_copies_pickles_and_other_types_and_back_compute_the_same() -> None:

@@ -69,7 +69,7 @@ def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool =
     for stages in (plan.constant, plan.input):
         run_stages(graph.nodes, stages, fixed, stack(graph.nodes, stages, inputs.parameters), half=inputs.half)
     steps, batch = inputs.x.shape[:2]
-    in_loop = [i for i in keep if levels[i] == Level.STEP]
+    in_loop = dict.fromkeys(i for i in keep if levels[i] == Level.STEP)
     weights = stack(graph.nodes, plan.step, inputs.parameters)
     constants = {i: v for i, v in fixed.items() if levels[i] == Level.CONSTANT}
     slices = {i: fixed[i].unbind(0) for i in plan.sequences}

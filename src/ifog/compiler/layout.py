@@ -69,6 +69,7 @@ class _Training:
     Attributes:
         forward: The forward step; `backward` likewise.
         written: When each cotangent is written, by node.
+        given_out: Values that are copied at the end of the forward step.
         content: The input product that lies in a cotangent's block.
         taken: Blocks whose content has to stay until the cotangent is written.
     """
@@ -79,6 +80,7 @@ class _Training:
     forward: Schedule
     backward: Schedule
     written: dict[int, int]
+    given_out: Collection[int]
     content: dict[Block, int] = field(default_factory=dict[Block, int])
     taken: set[Block] = field(default_factory=set[Block])
 
@@ -118,8 +120,9 @@ class _Training:
             block = blocks[d]
             if block in self.taken or block.width != self.layout.nodes[s].size:
                 continue
-            overwrites = block in self.content and not _before(self.forward, self.content[block], s)
-            if not overwrites and _before(self.backward, s, self.written[d]):
+            product = self.content.get(block)
+            kept = product is not None and (product in self.given_out or not _before(self.forward, product, s))
+            if not kept and _before(self.backward, s, self.written[d]):
                 return block
         return None
 
@@ -130,6 +133,7 @@ def lay_out(
     forward: Schedule,
     backward: Schedule,
     written: dict[int, int],
+    given_out: Collection[int],
     order: Sequence[str],
     half: bool,
 ) -> Layout:
@@ -141,6 +145,7 @@ def lay_out(
         forward: The forward step's order.
         backward: The backward step's order.
         written: Values that the backward loop leaves for every step, and the nodes that compute them.
+        given_out: Values that are copied to the caller's arrays at the end of the forward step.
         order: The parameters' names in the order in which they lie in memory; none: the cell's own.
         half: Whether what products read is kept as bf16.
     """
@@ -148,7 +153,7 @@ def lay_out(
     for_products = _read_by_products(gradients)
     for bundle in _arrange(_bundles(gradients, written, order), written):
         layout.add(bundle, half and all(n in for_products for n in bundle))
-    training = _Training(layout, plan, gradients, forward, backward, written)
+    training = _Training(layout, plan, gradients, forward, backward, written, given_out)
     training.place_products()
     training.place_saved(half)
     for group in _groups([p for p in plan.sequences_of_products if p not in layout.blocks], layout.nodes):

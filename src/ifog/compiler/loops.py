@@ -173,9 +173,9 @@ class _Step:
         self.zero = self.add("constant", (), 1, 0.0) if self.zero is None else self.zero
         return self.zero
 
-    def select(self, condition: int, yes: int, no: int, at: list[int]) -> int:
+    def select(self, condition: int, yes: int, no: int, at: list[int], size: int = 1) -> int:
         """`yes` where the condition holds, else `no`, computed with the first or the last operations of the step."""
-        size = max(self.nodes[yes].size, self.nodes[no].size)
+        size = max(size, self.nodes[yes].size, self.nodes[no].size)
         at.append(self.add("select", (condition, yes, no), size))
         return at[-1]
 
@@ -217,7 +217,8 @@ class _Lowering:
         else:
             step, backward = self._backward_step(self.gradients)
             written = {n: step.of(n) for n, role in self.collected.items() if role == ("block", n)}
-            self.layout = lay_out(self.plan, self.gradients, forward[1], backward, written, order, half)
+            given_out = {*final, output, *self.options.gates}
+            self.layout = lay_out(self.plan, self.gradients, forward[1], backward, written, given_out, order, half)
             history, code = self._forward_code(*forward, final, output)
             code_back = self._backward_code(self.gradients, step, backward, history)
         layout = self.layout
@@ -288,7 +289,7 @@ class _Lowering:
         operands: list[tuple[int, int]] = []
         history: list[Hashable] = []
         for k, (state, value) in enumerate(zip(graph.states, final, strict=True)):
-            if value == output:
+            if value == output and "output" not in history:  # each state needs its own first row
                 history.append("output")
             elif options.train or (state.node in read_by_products and not options.half):
                 history.append(("next", k))
@@ -333,11 +334,11 @@ class _Lowering:
             for k in range(len(self.raw)):
                 size = graph.state_sizes[k]
                 total = step.add("cotangent", (), size, ("start total", k))
-                back = step.select(reset, leaving[k], step.nought(), step.last)
+                back = step.select(reset, leaving[k], step.nought(), step.last, size)
                 more = step.add("add", (total, back), size)
                 step.last.append(more)
                 self.starts.append((total, more))
-                leaving[k] = step.select(reset, step.nought(), leaving[k], step.last)
+                leaving[k] = step.select(reset, step.nought(), leaving[k], step.last, size)
         self.leaving = list(zip(self.raw, leaving, strict=True))
         first: list[tuple[list[int], tuple[int, ...]]] = [([], gradients.recomputed)] if gradients.recomputed else []
         stages = first + [([p for g in s.products for p in g], s.program) for s in gradients.step.stages]

@@ -71,8 +71,10 @@ class Plan:
 
     @cached_property
     def sequences_of_products(self) -> tuple[int, ...]:
-        """The products computed over all time that the loop reads."""
-        return tuple(i for i in self.sequences if self.graph.nodes[i].op == "product")
+        """The products computed over all time that the loop reads, and nothing else does."""
+        nodes = self.graph.nodes
+        elsewhere = {a for stage in self.input for i in _members(stage) for a in nodes[i].args}
+        return tuple(i for i in self.sequences if nodes[i].op == "product" and i not in elsewhere)
 
     @property
     def flops(self) -> int:

@@ -151,7 +151,7 @@ class _Emitter:
             stages.insert(0, ((), before))
         after = self._carry()
         if after:
-            stages[-1][1].extend(after)
+            stages.append(((), after))
         carried: list[Place] = [
             (Kind.LOCAL, self.nodes[leaf].size, ("carried", k)) for k, (leaf, _) in enumerate(self.traffic.carried)
         ]

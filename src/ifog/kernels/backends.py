@@ -20,7 +20,7 @@ from ifog.compiler.planning import Plan
 from ifog.errors import BackendError
 from ifog.kernels import aten, compiled, symbolic
 
-__all__ = ["BACKENDS", "Backend", "Choice", "choose", "run"]
+__all__ = ["BACKENDS", "Backend", "Choice", "autocasts", "choose", "run"]
 
 Backend = Literal["auto", "cpu", "aten", "symbolic", "reference"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
@@ -131,7 +131,7 @@ def run(
         recurrence = aten.recognise(plan.graph)
         assert recurrence is not None
         return *aten.run(recurrence, inputs.x, inputs.states, inputs.parameters), {}
-    if torch.is_autocast_enabled(inputs.x.device.type):  # as it asks, products take bf16, and nothing else does
+    if autocasts(inputs.x.device):  # as it asks, products take bf16, and nothing else does
         half = half or torch.get_autocast_dtype(inputs.x.device.type) == torch.bfloat16
         with torch.autocast(inputs.x.device.type, enabled=False):
             return run(plan, _in_one_type(inputs), choice, names, half, weights)
@@ -145,6 +145,11 @@ def run(
     sizes = (plan.graph.nodes[i].size for i in wanted.values())
     kept = (over_time(result.kept[i], n, result.output) for i, n in zip(wanted.values(), sizes, strict=True))
     return result.output, result.states, dict(zip(wanted, kept, strict=True))
+
+
+def autocasts(device: torch.device) -> bool:
+    """Whether torch chooses types by itself now; on meta tensors it can't be asked."""
+    return device.type != "meta" and torch.is_autocast_enabled(device.type)
 
 
 def _in_one_type(inputs: Inputs) -> Inputs:

@@ -150,6 +150,8 @@ def _differentiable(
     call: _Call, tensors: Sequence[Tensor], d: Sequence[Tensor], options: Options
 ) -> list[Tensor | None]:
     """The gradients, computed so that autograd can differentiate them again."""
+    # other names for them: a state that was computed from the input is no part of the input's own gradient here
+    tensors = [t.view_as(t) for t in tensors]
     result = unroll(call.plan, call.inputs(tensors, options.half), options.gates)
     nodes = call.plan.graph.nodes
     kept = [over_time(result.kept[i], nodes[i].size, result.output) for i in options.gates]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, cast
@@ -167,7 +167,12 @@ class _Call:
         """What the executor that autograd differentiates takes."""
         parameters = self.of.shared.parameters(self.weights)
         start = tuple(self.start) or None
-        return Inputs(self.x, tuple(self.states), parameters, tuple(self.masks), self.valid, self.reset, start)
+        return Inputs(self.x, tuple(self.states), parameters, tuple(self.masks), self.valid, self.reset, start, self.half)
+
+    def renamed(self) -> _Call:
+        """The same tensors under other names."""
+        parts = {k: [t.view_as(t) for t in getattr(self, k)] for k in ("states", "start", "weights")}
+        return replace(self, x=self.x.view_as(self.x), **parts)
 
     def kept(self, loops: Loops) -> Shapes:
         """What gradients are computed from: slots, the states after each step, values computed before the loop."""
@@ -360,6 +365,8 @@ def _materialised(call: _Call, output: Tensor, d: Sequence[Tensor | None]) -> li
 
 def _differentiable(call: _Call, d: Sequence[Tensor]) -> list[Tensor | None]:
     """The gradients, computed so that autograd can differentiate them again."""
+    # other names for them: a state that was computed from the input is no part of the input's own gradient here
+    call = call.renamed()
     recurrence, leaves = call.of, call.leaves
     result = unroll(recurrence.plan, call.inputs(), recurrence.gates)
     nodes = recurrence.plan.graph.nodes

@@ -79,6 +79,8 @@ class _Sequence(torch.autograd.Function):
 
 
 def _differentiable(layout: _Layout, tensors: Sequence[Tensor], d: Sequence[Tensor]) -> list[Tensor | None]:
+    # other names for them: a state that was computed from the input is no part of the input's own gradient here
+    tensors = [t.view_as(t) for t in tensors]
     result = unroll(layout.plan, layout.inputs(tensors))
     wanted = [t for t in tensors if t.requires_grad]
     outputs = (result.output, *result.states)

@@ -187,7 +187,7 @@ class Stack(nn.Module):
                     f"got {tuple(part.shape)}"
                 )
             dtype = self.like(part).dtype
-            if part.dtype != dtype and not torch.is_autocast_enabled(part.device.type):
+            if part.dtype != dtype and not backends.autocasts(part.device):
                 raise ShapeError(f"state {name}: it is {part.dtype}, the weights are {dtype}; convert it: .to({dtype})")
         rows = [part if batched else part.unsqueeze(1) for part in parts]
         return [
@@ -308,7 +308,7 @@ class Stack(nn.Module):
                 "make one equal the other"
             )
         dtype = self.like(x).dtype
-        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+        if x.dtype != dtype and not backends.autocasts(x.device):
             raise ShapeError(
                 f"{name}: input is {x.dtype}, the weights are {dtype}; "
                 f"convert one: x.to({dtype}) or layer.to({x.dtype})"
