@@ -66,8 +66,7 @@ def case(
 
     parameters = {p.name: draw(*p.shape) * (gain / p.shape[-1] ** 0.5 if len(p.shape) > 1 else gain)
                   for p in graph.parameters}  # fmt: skip
-    drawn = steps if seed % 2 else 1  # one mask for each step, or one for all
-    masks = tuple((uniform(drawn, batch, graph.nodes[m].size) > 0.3).float() for m in graph.masks)
+    masks = tuple((uniform(1 if "sequence" in graph.nodes[m].attributes else steps, batch, graph.nodes[m].size) > 0.3).float() for m in graph.masks)
     lengths = torch.randint(0, steps + 1, (batch,), generator=generator)
     within = (torch.arange(steps)[:, None] < lengths).unsqueeze(-1) if valid else None
     x = torch.randint(graph.input_size, (steps, batch), generator=generator) if tokens else draw(

@@ -6,17 +6,18 @@ Takes a `Plan`, gives `Loops`. Never touches tensors.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple, cast
 
 from ifog.compiler.gradients import Gradients, differentiate
-from ifog.compiler.graph import Level, Node, matrices
+from ifog.compiler.graph import Level, matrices
 from ifog.compiler.layout import Block, lay_out, lay_out_inference
+from ifog.compiler.masking import Step
 from ifog.compiler.planning import Plan
 from ifog.compiler.registers import Traffic, emit
-from ifog.compiler.scheduling import Schedule, schedule
+from ifog.compiler.scheduling import Schedule
 from ifog.compiler.spelling import Code, Given
 
 __all__ = ["Block", "Loops", "Options", "Projection", "lower"]
@@ -148,55 +149,6 @@ def lower(plan: Plan, options: Options) -> Loops:
     return _Lowering(plan, options).run()
 
 
-class _Step:
-    """The nodes of one direction while masks are being worked in."""
-
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        self.nodes = list(nodes)
-        self.renamed: dict[int, int] = {}
-        self.first: list[int] = []
-        self.last: list[int] = []
-        self.sources: dict[int, Given] = {}
-        self.zero: int | None = None
-
-    def add(self, op: str, args: tuple[int, ...], size: int, *attributes: Hashable) -> int:
-        self.nodes.append(Node(op, args, size, attributes))
-        return len(self.nodes) - 1
-
-    def given(self, role: Hashable, size: int) -> int:
-        """A new value that the caller gives."""
-        n = self.add("cotangent", (), size, role)
-        self.sources[n] = Given(role)
-        return n
-
-    def nought(self) -> int:
-        self.zero = self.add("constant", (), 1, 0.0) if self.zero is None else self.zero
-        return self.zero
-
-    def select(self, condition: int, yes: int, no: int, at: list[int], size: int = 1) -> int:
-        """`yes` where the condition holds, else `no`, computed with the first or the last operations of the step."""
-        size = max(size, self.nodes[yes].size, self.nodes[no].size)
-        at.append(self.add("select", (condition, yes, no), size))
-        return at[-1]
-
-    def of(self, n: int) -> int:
-        """The value that stands for `n`."""
-        return self.renamed.get(n, n)
-
-    def schedule(self, stages: Iterable[tuple[Sequence[int], Sequence[int]]]) -> Schedule:
-        """All stages, with every argument renamed, the first and last operations added."""
-        programs = [(list(products), list(program)) for products, program in stages]
-        for n in {n for products, program in programs for n in (*products, *program)}:
-            self.nodes[n] = self.nodes[n]._replace(args=tuple(self.of(a) for a in self.nodes[n].args))
-        if self.first:
-            programs.insert(0, ([], self.first))
-        if self.last:
-            programs.append(([], self.last))
-        computed = {n for products, program in programs for n in (*products, *program)}
-        given = {a for n in computed for a in self.nodes[n].args} - computed
-        return schedule(self.nodes, programs, given)
-
-
 class _Lowering:
     def __init__(self, plan: Plan, options: Options) -> None:
         assert plan.fused
@@ -229,9 +181,9 @@ class _Lowering:
 
     # forwards
 
-    def _forward_step(self) -> tuple[tuple[_Step, Schedule], list[int], int]:
+    def _forward_step(self) -> tuple[tuple[Step, Schedule], list[int], int]:
         """The step, the values that become the states, and the output."""
-        graph, step = self.graph, _Step(self.graph.nodes)
+        graph, step = self.graph, Step(self.graph.nodes)
         self._restart(step)
         final = [step.of(s.next) for s in graph.states]
         output = step.of(graph.output)
@@ -244,7 +196,7 @@ class _Lowering:
         stages = [([p for g in s.products for p in g], s.program) for s in self.plan.step]
         return (step, step.schedule(stages)), final, output
 
-    def _restart(self, step: _Step) -> None:
+    def _restart(self, step: Step) -> None:
         """Puts the state that each step reads in place of the one the step before left, where there are resets."""
         if not self.options.reset:
             return
@@ -253,7 +205,7 @@ class _Lowering:
             start = step.given(("start", k), self.graph.nodes[state.node].size)
             step.renamed[state.node] = step.select(reset, start, state.node, step.first)
 
-    def _fixed(self, step: _Step, scheduled: Schedule) -> None:
+    def _fixed(self, step: Step, scheduled: Schedule) -> None:
         """Sources among the values that are computed before the loop."""
         leaves = {s.node for s in self.graph.states}
         read = [a for n in scheduled.position for a in scheduled.nodes[n].args] + [
@@ -278,7 +230,7 @@ class _Lowering:
         return Given(("block", n), self.layout.half[block.slot], block) if block else None
 
     def _forward_code(
-        self, step: _Step, scheduled: Schedule, final: list[int], output: int
+        self, step: Step, scheduled: Schedule, final: list[int], output: int
     ) -> tuple[tuple[Hashable, ...], Code]:
         options, graph = self.options, self.graph
         self._fixed(step, scheduled)
@@ -312,9 +264,9 @@ class _Lowering:
 
     # backwards
 
-    def _backward_step(self, gradients: Gradients) -> tuple[_Step, Schedule]:
+    def _backward_step(self, gradients: Gradients) -> tuple[Step, Schedule]:
         graph, options = self.graph, self.options
-        step = _Step(gradients.nodes)
+        step = Step(gradients.nodes)
         self._restart(step)
         self.raw = list(gradients.carried)
         if options.valid:
@@ -368,7 +320,7 @@ class _Lowering:
         return found
 
     def _backward_code(
-        self, gradients: Gradients, step: _Step, scheduled: Schedule, history: tuple[Hashable, ...]
+        self, gradients: Gradients, step: Step, scheduled: Schedule, history: tuple[Hashable, ...]
     ) -> Code:
         graph = self.graph
         leaves = {s.node for s in graph.states}
@@ -409,5 +361,5 @@ def _in_loop(gradients: Gradients, d: int) -> bool:
     return d not in outside
 
 
-def _with_nodes(scheduled: Schedule, step: _Step) -> Schedule:
+def _with_nodes(scheduled: Schedule, step: Step) -> Schedule:
     return Schedule(tuple(step.nodes), scheduled.stages)

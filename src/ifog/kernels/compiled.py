@@ -113,16 +113,11 @@ class _Call:
 
 def _forward(call: _Call, options: Options, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], cpu.Saved]:
     x, states, start, weights, masks = call.cut(tensors)
-    masks = tuple(map(_plain, masks))
-    states, start = tuple(map(_plain, states)), tuple(map(_plain, start))
-    given = cpu.Tensors(_plain(x), states, start, call.shared.add(weights), masks, call.valid, call.reset)
+    masks = tuple(map(cpu.columns, masks))
+    states, start = tuple(map(cpu.columns, states)), tuple(map(cpu.columns, start))
+    given = cpu.Tensors(cpu.columns(x), states, start, call.shared.add(weights), masks, call.valid, call.reset)
     output, last, gates, saved = cpu.forward(lower(call.plan, options), call.shared.summed, given)
     return (output, *last, *gates), saved
-
-
-def _plain(value: Tensor) -> Tensor:
-    """`value` with neighbouring columns."""
-    return value if value.stride(-1) == 1 or value.shape[-1] == 1 else value.contiguous()
 
 
 class _Sequence(torch.autograd.Function):

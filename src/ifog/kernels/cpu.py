@@ -20,7 +20,7 @@ from ifog.kernels import outside
 from ifog.kernels.loading import instruction_set, loaded_engine
 from ifog.kernels.sharing import Shared
 
-__all__ = ["Saved", "Tensors", "backward", "forward"]
+__all__ = ["Saved", "Tensors", "backward", "columns", "forward"]
 
 SMALL = 1 << 16  # bytes that the ordinary allocator hands out faster than the engine's pool
 
@@ -94,8 +94,8 @@ def backward(
         vocabulary = loops.plan.graph.input_size
         for d, _ in loops.scatter:
             arrays["d_table", d] = torch.zeros(vocabulary, loops.blocks[d].width)
-    given = _given(loops, inputs, saved.values) | _numbered("begin", begin) | {"d_output": _columns(d_output)}
-    given |= _numbered("d_gate", [_columns(d) for d in d_gates])
+    given = _given(loops, inputs, saved.values) | _numbered("begin", begin) | {"d_output": columns(d_output)}
+    given |= _numbered("d_gate", [columns(d) for d in d_gates])
     _run(loops, loops.backward, saved.shared, given, arrays, reverse=True)
     d_x, d_weights = outside.after(loops, saved.shared, inputs, saved.values, arrays, sums)
     count = len(inputs.states)
@@ -108,9 +108,9 @@ def _numbered(name: str, tensors: Sequence[Tensor]) -> dict[Hashable, Tensor]:
     return {(name, k): t for k, t in enumerate(tensors)}
 
 
-def _columns(value: Tensor) -> Tensor:
+def columns(value: Tensor) -> Tensor:
     """`value` with neighbouring columns."""
-    return value if value.stride(-1) == 1 or value.shape[-1] == 1 else value.contiguous()
+    return value if value.dim() == 0 or value.stride(-1) == 1 or value.shape[-1] == 1 else value.contiguous()
 
 
 def _even(x: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ def _allocate(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 def _given(loops: Loops, inputs: Tensors, values: outside.Values) -> dict[Hashable, Tensor]:
     """The caller's tensors by role."""
     tensors: dict[Hashable, Tensor] = {"x": _even(inputs.x)}
-    tensors |= _numbered("weight", [w if w.dim() > 1 else _columns(w) for w in inputs.weights])
+    tensors |= _numbered("weight", [w if w.dim() > 1 else columns(w) for w in inputs.weights])
     tensors |= _numbered("mask", inputs.masks)
     if inputs.valid is not None:
         tensors["valid"] = inputs.valid.to(torch.float32).contiguous()
@@ -142,7 +142,7 @@ def _given(loops: Loops, inputs: Tensors, values: outside.Values) -> dict[Hashab
         tensors["reset"] = inputs.reset.to(torch.float32).contiguous()
         tensors |= _numbered("start", inputs.start or inputs.states)
     for n in loops.fixed:
-        tensors["fixed", n] = _columns(values[n])
+        tensors["fixed", n] = columns(values[n])
     return tensors
 
 

@@ -29,8 +29,6 @@ __all__ = ["register", "run"]
 
 Shapes = list[tuple[tuple[int, ...], torch.dtype]]
 
-# the names of recurrences
-
 
 @dataclass(frozen=True)
 class _Recurrence:
@@ -123,9 +121,6 @@ def run(
     return output, tuple(last), {name: gates[k] for name, k in zip(names, places, strict=True)}
 
 
-# the operators
-
-
 @dataclass(frozen=True)
 class _Call:
     """The arguments that both operators share."""
@@ -159,15 +154,17 @@ class _Call:
 
     def tensors(self) -> cpu.Tensors:
         """What the engine takes, with neighbouring columns."""
-        states, start, masks = (tuple(map(_columns, part)) for part in (self.states, self.start, self.masks))
+        states, start, masks = (tuple(map(cpu.columns, part)) for part in (self.states, self.start, self.masks))
         weights = self.of.shared.add(self.weights)
-        return cpu.Tensors(_columns(self.x), states, start, weights, masks, self.valid, self.reset)
+        return cpu.Tensors(cpu.columns(self.x), states, start, weights, masks, self.valid, self.reset)
 
     def inputs(self) -> Inputs:
         """What the executor that autograd differentiates takes."""
         parameters = self.of.shared.parameters(self.weights)
         start = tuple(self.start) or None
-        return Inputs(self.x, tuple(self.states), parameters, tuple(self.masks), self.valid, self.reset, start, self.half)
+        return Inputs(
+            self.x, tuple(self.states), parameters, tuple(self.masks), self.valid, self.reset, start, self.half
+        )
 
     def renamed(self) -> _Call:
         """The same tensors under other names."""
@@ -176,18 +173,14 @@ class _Call:
 
     def kept(self, loops: Loops) -> Shapes:
         """What gradients are computed from: slots, the states after each step, values computed before the loop."""
-        steps, batch = self.x.shape[:2]
-        nodes, sizes = self.of.plan.graph.nodes, self.of.plan.graph.state_sizes
+        (steps, batch), graph = self.x.shape[:2], self.of.plan.graph
+        nodes, sizes = graph.nodes, graph.state_sizes
         found: Shapes = [((steps, batch, loops.slots[k]), _type(loops, k)) for k in _gaps(loops)]
         found += [((steps + 1, batch, sizes[k]), torch.float32) for k in _histories(loops).values()]
         for n in self.of.before(loops):
             over = () if n in self.of.constant else (steps, batch)
             found.append(((*over, nodes[n].size), torch.float32))
         return found
-
-
-def _columns(value: Tensor) -> Tensor:
-    return value if value.dim() == 0 or value.stride(-1) == 1 or value.shape[-1] == 1 else value.contiguous()
 
 
 def _type(loops: Loops, slot: int) -> torch.dtype:
@@ -373,8 +366,7 @@ def _differentiable(call: _Call, d: Sequence[Tensor]) -> list[Tensor | None]:
     gates = [over_time(result.kept[g], nodes[g].size, result.output) for g in recurrence.gates]
     wanted = [t for t in leaves if t.requires_grad]
     outputs = (result.output, *result.states, *gates)
-    options: dict[str, Any] = {"create_graph": True, "allow_unused": True, "materialize_grads": True}
-    found = iter(torch.autograd.grad(outputs, wanted, d, **options))
+    found = iter(torch.autograd.grad(outputs, wanted, d, create_graph=True, allow_unused=True, materialize_grads=True))
     return [next(found) if t.requires_grad else None for t in leaves]
 
 
