@@ -66,7 +66,10 @@ def case(
 
     parameters = {p.name: draw(*p.shape) * (gain / p.shape[-1] ** 0.5 if len(p.shape) > 1 else gain)
                   for p in graph.parameters}  # fmt: skip
-    masks = tuple((uniform(1 if "sequence" in graph.nodes[m].attributes else steps, batch, graph.nodes[m].size) > 0.3).float() for m in graph.masks)
+    masks = tuple(
+        (uniform(1 if "sequence" in graph.nodes[m].attributes else steps, batch, graph.nodes[m].size) > 0.3).float()
+        for m in graph.masks
+    )
     lengths = torch.randint(0, steps + 1, (batch,), generator=generator)
     within = (torch.arange(steps)[:, None] < lengths).unsqueeze(-1) if valid else None
     x = torch.randint(graph.input_size, (steps, batch), generator=generator) if tokens else draw(
@@ -150,7 +153,7 @@ def _rounded_product(operand: Tensor, matrix: Tensor, exact=evaluation.product) 
 
 
 def rounded(it: Case, inputs: Inputs) -> tuple[Tensor, Sequence[Tensor], Mapping[str, Tensor]]:
-    """The reference with all that enters a matrix product, forwards and backwards, rounded to bf16, and nothing else."""
+    """The reference with all that enters a matrix product, forwards and backwards, rounded to bf16."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation, "product", _rounded_product)
         return reference(it, inputs)

@@ -58,6 +58,14 @@ def test_the_tests_of_the_engine_pass_with_every_compiler_warning_an_error(tmp_p
 
 
 @needs_compiler
+def test_the_engine_reads_and_writes_what_is_its_own_and_leaves_nothing_undefined(tmp_path: Path):
+    run("cmake", "-S", ROOT / "csrc", "-B", tmp_path, "-G", "Ninja", "-DIFOG_SANITIZE=ON", "-DCMAKE_BUILD_TYPE=Debug",
+        "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1")  # fmt: skip
+    run("cmake", "--build", tmp_path)
+    assert "100% tests passed" in run("ctest", "--test-dir", tmp_path, "--output-on-failure", "-j2")
+
+
+@needs_compiler
 def test_a_wheel_built_with_a_compiler_carries_the_engine(tmp_path: Path):
     wheel = build_wheel(tmp_path)
     interpreter = f"cp{sys.version_info.major}{sys.version_info.minor}"

@@ -1,4 +1,4 @@
-"""The engine behind autograd: graphs used twice, changed, interleaved, in threads and forks, and tensors of any kind."""
+"""The engine behind autograd: graphs used twice, changed, interleaved, in threads and forks; tensors of any kind."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def assert_same(found: Any, wanted: Any) -> None:
     torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-6)
 
 
-# --- one graph, used in every way that autograd allows ------------------------------------------------------------------
+# --- one graph, used in every way that autograd allows ----------------------------------------------------------------
 
 
 @each_cell
@@ -154,7 +154,7 @@ def test_gradients_add_up_in_grad_and_over_layers_that_share_an_output() -> None
     assert_same([p.grad for p in net.parameters()], [p.grad for p in other.parameters()])
 
 
-# --- what is differentiated -----------------------------------------------------------------------------------------------
+# --- what is differentiated -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("which", ["x", "weights", "one weight", "bias", "state"])
@@ -232,7 +232,7 @@ def test_function_transforms_work_or_say_that_they_do_not(transform: str) -> Non
     assert_same(found, calls[transform]())
 
 
-# --- threads and processes ------------------------------------------------------------------------------------------------
+# --- threads and processes --------------------------------------------------------------------------------------------
 
 
 def test_four_threads_of_python_compute_at_the_same_time() -> None:
@@ -299,7 +299,7 @@ def test_workers_of_a_data_loader_can_run_a_layer() -> None:
     assert_same(found, wanted)
 
 
-# --- tensors of every kind -------------------------------------------------------------------------------------------------
+# --- tensors of every kind --------------------------------------------------------------------------------------------
 
 
 def awkward_inputs() -> Iterator[tuple[str, Tensor]]:

@@ -120,11 +120,6 @@ class Loops:
         pairs = matrices(nodes[results[0]])
         return (Projection(results[0], tuple((a, n, f) for a, (n, f) in zip(args, pairs, strict=True))),)
 
-    @property
-    def leaves_input_gradient(self) -> bool:
-        """Whether the backward loop writes the input's gradient itself."""
-        return "d_x" in self.collected.values()
-
     @cached_property
     def scatter(self) -> tuple[tuple[int, str], ...]:
         """For token ids, the cotangents (and matrices) of the input's products; none unless blocks hold them all."""
@@ -301,7 +296,6 @@ class _Lowering:
         """What the loop leaves for every step, by node: cotangents, and operands of weight gradients."""
         leaves = {s.node: k for k, s in enumerate(self.graph.states)}
         found: dict[int, Hashable] = {}
-        of_input = next((d for i, d in gradients.step.results if self.graph.nodes[i].op == "input"), None)
         inputs = [i for i, level in enumerate(self.plan.levels) if level == Level.INPUT]
         if not self.options.input_gradient:
             inputs = [i for i in inputs if self.graph.nodes[i].op != "input"]
@@ -311,9 +305,7 @@ class _Lowering:
         for n in dict.fromkeys(wanted):
             if self.plan.levels[n] < Level.STEP if n < len(self.plan.levels) else False:
                 continue
-            if n == of_input and self.plan.inline:
-                found[n] = "d_x"
-            elif n in leaves and not self.options.reset:
+            if n in leaves and not self.options.reset:
                 found[n] = ("state", leaves[n])
             else:
                 found[n] = ("block", n)
@@ -338,8 +330,6 @@ class _Lowering:
         self._fixed(step, scheduled)
         stores: list[tuple[int, Given]] = []
         for n, role in self.collected.items():
-            if role == "d_x":
-                stores.append((step.of(n), Given("d_x")))
             if role == ("block", n) and n not in gradients.saved:
                 given = self._block(n)
                 assert given is not None

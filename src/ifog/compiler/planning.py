@@ -36,7 +36,6 @@ class Plan:
         input: Stages of values that depend on the input: evaluated over all time at once.
         step: Stages inside the loop; without products in them the recurrence is elementwise.
         fused: Whether the elementwise rest of the input's side runs inside the loop.
-        inline: Whether the products of the input do so too.
     """
 
     graph: Graph
@@ -44,15 +43,14 @@ class Plan:
     input: tuple[Stage, ...]
     step: tuple[Stage, ...]
     fused: bool = False
-    inline: bool = False
 
     def __hash__(self) -> int:
-        return hash((self.graph, self.fused, self.inline))
+        return hash((self.graph, self.fused))
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
         """How often each value is computed."""
-        return _fused_levels(self.graph, self.inline) if self.fused else self.graph.levels
+        return _fused_levels(self.graph) if self.fused else self.graph.levels
 
     @cached_property
     def kind(self) -> Literal["matrix", "elementwise", "linear"]:
@@ -94,31 +92,27 @@ class Plan:
 
 
 @lru_cache(maxsize=256)
-def plan(graph: Graph, fused: bool = False, inline: bool = False) -> Plan:
+def plan(graph: Graph, fused: bool = False) -> Plan:
     """Sorts a graph's values into the three programs and their stages.
 
     Args:
         graph: From a cell.
         fused: Whether only the products of the input, and what they read, are computed over all time at once, and
             the elementwise rest of the input's side inside the loop, where it costs no passes over memory.
-        inline: With `fused`, whether the products of the input are computed inside the loop as well: `W x + U h` is
-            one product there, and nothing of it is kept. It pays where a step has many rows.
     """
-    graph = _regroup_sums(graph, merge=inline)
+    graph = _regroup_sums(graph)
     live = graph.live([graph.output, *(s.next for s in graph.states), *(i for _, i in graph.names)])
-    levels = _fused_levels(graph, inline) if fused else graph.levels
+    levels = _fused_levels(graph) if fused else graph.levels
 
     def program(level: Level) -> tuple[Stage, ...]:
         return stages_of(graph.nodes, [i for i in sorted(live) if levels[i] == level])
 
-    return Plan(graph, program(Level.CONSTANT), program(Level.INPUT), program(Level.STEP), fused, inline)
+    return Plan(graph, program(Level.CONSTANT), program(Level.INPUT), program(Level.STEP), fused)
 
 
-def _fused_levels(graph: Graph, inline: bool) -> tuple[Level, ...]:
+def _fused_levels(graph: Graph) -> tuple[Level, ...]:
     """Levels with every value of the input's side moved into the loop unless a product of that side needs it."""
-    products = (
-        [] if inline else [i for i, n in enumerate(graph.nodes) if n.op == "product" and graph.levels[i] == Level.INPUT]
-    )
+    products = [i for i, n in enumerate(graph.nodes) if n.op == "product" and graph.levels[i] == Level.INPUT]
     outside = graph.live(products)
     return tuple(
         Level.STEP if level == Level.INPUT and i not in outside and graph.nodes[i].op not in LEAVES else level
@@ -152,11 +146,8 @@ def _members(stage: Stage) -> list[int]:
     return [*(i for group in stage.products for i in group), *stage.program]
 
 
-def _regroup_sums(graph: Graph, merge: bool = False) -> Graph:
-    """Adds up each sum from the rarest changing to the step's own terms: `(W x + b) + U h`, not `(W x + U h) + b`.
-
-    With `merge`, the products of a sum become one product, of matrices and operands side by side.
-    """
+def _regroup_sums(graph: Graph) -> Graph:
+    """Adds up each sum from the rarest changing to the step's own terms: `(W x + b) + U h`, not `(W x + U h) + b`."""
     uses = [0] * len(graph.nodes)
     for node in graph.nodes:
         for a in node.args:
@@ -172,18 +163,15 @@ def _regroup_sums(graph: Graph, merge: bool = False) -> Graph:
         return [i]
 
     for i, node in enumerate(graph.nodes):
-        parts = terms(i, True) if node.op == "add" else []
-        ordered = [number[t] for t in sorted(parts, key=lambda t: graph.levels[t])]
-        products = [t for t in parts if graph.nodes[t].op == "product" and uses[t] == 1 and t not in kept]
-        if merge and len(products) > 1 and len({graph.nodes[t].size for t in products}) == 1:
-            ordered = [n for n in ordered if n not in {number[t] for t in products}]
-            ordered.append(_side_by_side(builder, [number[t] for t in products]))
-        elif len(parts) < 3:
+        parts = terms(i, True)
+        if len(parts) < 3:
             number[i] = builder.add(node.op, tuple(number[a] for a in node.args), node.size, node.attributes)
             continue
-        total = ordered[0]
+        ordered = sorted(parts, key=lambda t: graph.levels[t])
+        total = number[ordered[0]]
         for t in ordered[1:]:
-            total = builder.add("add", (total, t), max(builder.nodes[total].size, builder.nodes[t].size))
+            size = max(builder.nodes[total].size, graph.nodes[t].size)
+            total = builder.add("add", (total, number[t]), size)
         number[i] = total
     return builder.finish(
         graph,
@@ -191,13 +179,6 @@ def _regroup_sums(graph: Graph, merge: bool = False) -> Graph:
         output=number[graph.output],
         names=tuple((name, number[i]) for name, i in graph.names),
     )
-
-
-def _side_by_side(builder: Builder, products: Sequence[int]) -> int:
-    """The sum of products, as one."""
-    nodes = [builder.nodes[p] for p in products]
-    args = tuple(a for n in nodes for a in n.args)
-    return builder.add("product", args, nodes[0].size, tuple(pair for n in nodes for pair in n.attributes))
 
 
 _LINEAR = {"add", "sub", "neg", "row_sum", "repeat", "tile", "tile_sum", "part", "pad", "concat"}

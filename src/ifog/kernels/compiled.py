@@ -26,9 +26,6 @@ from ifog.kernels.sharing import Shared
 __all__ = ["Weights", "obstacle", "run"]
 
 
-ROWS = 24  # of each thread
-
-
 class Weights(NamedTuple):
     """A cell's parameters as they lie in memory."""
 
@@ -65,9 +62,7 @@ def run(
     if torch.compiler.is_compiling():  # a tracer can't look into the engine
         given = () if weights is None else weights.tensors
         return operators.run(plan_, inputs, names, half, weights.shared if weights else None, given)
-    # with many rows a step's own products are as fast as those over all steps, and keep nothing
-    inline = inputs.x.is_floating_point() and inputs.x.shape[1] >= ROWS * torch.get_num_threads()
-    fused = plan(plan_.graph, fused=True, inline=inline)
+    fused = plan(plan_.graph, fused=True)
     gates = {name: i for name, i in fused.graph.names if name in names}
     if weights is None:
         weights = Weights(Shared.of(inputs.parameters), tuple(inputs.parameters.values()))

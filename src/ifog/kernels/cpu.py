@@ -88,7 +88,7 @@ def backward(
         begin, end = begin + starts, end + starts
     sums = outside.room_for_totals(loops, saved.shared)
     arrays = saved.arrays | _numbered("end", end) | {"totals": sums.memory}
-    if (loops.after or loops.leaves_input_gradient) and inputs.x.is_floating_point():
+    if loops.after and inputs.x.is_floating_point():
         arrays["d_x"] = torch.empty(inputs.x.shape)
     if outside.looks_up(loops, inputs.x):
         vocabulary = loops.plan.graph.input_size

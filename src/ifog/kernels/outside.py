@@ -234,7 +234,7 @@ class _After:
                 values.later[n] = self.loops.blocks[n]
         values.slots = self.arrays
         self._weights(program.step.weights)
-        if "d_x" in self.arrays and loops.after:
+        if "d_x" in self.arrays:
             values[loops.after[0].out] = self.arrays["d_x"]
         for stage in program.input.stages:
             for group in stage.products:
@@ -251,8 +251,6 @@ class _After:
             self.gradients[str(self.nodes[i].attributes[0])] = values[d]
         if not loops.options.input_gradient or not self.inputs.x.is_floating_point():
             return None
-        if loops.leaves_input_gradient:
-            return self.arrays["d_x"]
         direct = (*program.input.results, *program.step.results)
         d = next((d for i, d in direct if self.nodes[i].op == "input"), None)
         return torch.zeros_like(self.inputs.x) if d is None else values[d].to(torch.float32)
