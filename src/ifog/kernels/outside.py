@@ -6,6 +6,7 @@ alone. Takes `Loops` and tensors, gives tensors. Never runs a step.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ifog.compiler import evaluation
-from ifog.compiler.gradients import WeightProduct
 from ifog.compiler.graph import Node, matrices
 from ifog.compiler.loops import Block, Loops
 from ifog.kernels.sharing import Shared, side_by_side
@@ -171,8 +171,8 @@ class Totals(NamedTuple):
 
 
 @lru_cache(maxsize=512)
-def totals_layout(loops: Loops, shared: Shared) -> tuple[dict[int, int], int]:
-    """Where each total lies, gradients of one tensor's rows in their order; and how many numbers there are."""
+def totals_layout(loops: Loops, shared: Shared) -> tuple[dict[int, int], int, dict[tuple[str, ...], tuple[int, int]]]:
+    """Where each total lies, how many numbers there are, and which of them are the gradients of whole tensors."""
     assert loops.gradients is not None
     nodes = loops.gradients.nodes
     of_name = {str(nodes[i].attributes[0]): d for i, d in loops.gradients.constant.results}
@@ -182,12 +182,23 @@ def totals_layout(loops: Loops, shared: Shared) -> tuple[dict[int, int], int]:
     for i in dict.fromkeys((*ordered, *loops.totals)):
         offsets[i] = end
         end += nodes[i].size
-    return offsets, end
+    whole: dict[tuple[str, ...], tuple[int, int]] = {}
+    for names in shared.rows:
+        parts = [of_name.get(name, -1) for name in names]
+        stop = offsets.get(parts[0], 0) if parts else 0
+        start = stop
+        for i in parts:
+            if offsets.get(i) != stop:
+                break
+            stop += nodes[i].size
+        else:
+            whole[names] = (start, stop)
+    return offsets, end, whole
 
 
 def room_for_totals(loops: Loops, shared: Shared) -> Totals:
     """Zeros for the sums that the backward loop makes."""
-    offsets, size = totals_layout(loops, shared)
+    offsets, size, _ = totals_layout(loops, shared)
     return Totals(torch.zeros(size), offsets)
 
 
@@ -198,6 +209,64 @@ def after(
     found = _After(loops, shared, inputs, values, arrays, totals)
     d_x = found.run()
     return d_x, [found.of_tensor(names) for names in shared.rows]
+
+
+class _Outer(NamedTuple):
+    """Gradients of all matrices that multiply one operand, as `gradients.WeightProduct`, and where its parts lie.
+
+    Attributes:
+        operand: The node, or `history`: the role of the array of states that it is.
+        terms: In the order in which the cotangents lie in memory.
+        span: Where they lie, if they are neighbours.
+        whole: The names of all rows of one tensor of weights, whose gradient the product is; or none.
+        of_ids: Whether the operand is the input.
+    """
+
+    operand: int
+    history: Hashable
+    terms: tuple[tuple[str, bool, int], ...]
+    span: Block | None
+    whole: tuple[str, ...]
+    of_ids: bool
+
+
+@lru_cache(maxsize=512)
+def _outers(loops: Loops, shared: Shared) -> dict[str, list[_Outer]]:
+    """The weight gradients of each part of the backward program."""
+    assert loops.gradients is not None
+    parts = {part: getattr(loops.gradients, part).weights for part in ("step", "input", "constant")}
+    uses = Counter(name for weights in parts.values() for w in weights for name, _, _ in w.terms)
+    found: dict[str, list[_Outer]] = {part: [] for part in parts}
+    for part, weights in parts.items():
+        for w in weights:
+            terms = tuple(w.terms[k] for k in _in_order(loops, w.cotangents))
+            names = tuple(name for name, _, _ in terms)
+            plain = not any(flag or uses[name] > 1 for name, flag, _ in terms) and names in shared.rows
+            role = loops.collected.get(w.operand)
+            states = [loops.history[k] for k in range(len(loops.history)) if role == ("state", k)]
+            span = _span(loops, tuple(d for _, _, d in terms))
+            of_ids: bool = loops.gradients.nodes[w.operand].op == "input"
+            history = states[0] if states else None
+            found[part].append(_Outer(w.operand, history, terms, span, names if plain else (), of_ids))
+    return found
+
+
+def _in_order(loops: Loops, members: Sequence[int]) -> list[int]:
+    """Positions of `members` in the order in which they lie in memory."""
+    return sorted(range(len(members)), key=lambda k: loops.blocks.get(members[k], (-1, 0, 0)))
+
+
+def _span(loops: Loops, members: Sequence[int]) -> Block | None:
+    """The columns of one slot that values fill in their order; None: they are no neighbours."""
+    blocks = [loops.blocks[n] for n in members if n in loops.collected and n in loops.blocks]
+    if len(blocks) < len(members):
+        return None
+    offset = blocks[0].offset
+    for b in blocks:
+        if b.slot != blocks[0].slot or b.offset != offset:
+            return None
+        offset += b.width
+    return Block(blocks[0].slot, blocks[0].offset, offset - blocks[0].offset)
 
 
 class _After:
@@ -233,7 +302,7 @@ class _After:
             if role == ("block", n):
                 values.later[n] = self.loops.blocks[n]
         values.slots = self.arrays
-        self._weights(program.step.weights)
+        self._weights("step")
         if "d_x" in self.arrays:
             values[loops.after[0].out] = self.arrays["d_x"]
         for stage in program.input.stages:
@@ -241,41 +310,31 @@ class _After:
                 if group[0] not in values:
                     self._product(group)
             evaluation.run_operations(self.nodes, stage.program, values)
-        self._weights(program.input.weights)
+        self._weights("input")
         for i, offset in self.totals.offsets.items():
             values[i] = self.totals.memory[offset : offset + self.nodes[i].size]
         stages = [s._replace(program=tuple(i for i in s.program if i not in values)) for s in program.constant.stages]
         _run(self.nodes, [s for s in stages if s.program or s.products], values)
-        self._weights(program.constant.weights)
+        self._weights("constant")
         for i, d in program.constant.results:
             self.gradients[str(self.nodes[i].attributes[0])] = values[d]
+        for names, (start, stop) in totals_layout(loops, self.shared)[2].items():
+            self.whole[names] = self.totals.memory[start:stop]
         if not loops.options.input_gradient or not self.inputs.x.is_floating_point():
             return None
         direct = (*program.input.results, *program.step.results)
         d = next((d for i, d in direct if self.nodes[i].op == "input"), None)
         return torch.zeros_like(self.inputs.x) if d is None else values[d].to(torch.float32)
 
-    def _columns(self, members: Sequence[int]) -> Tensor:
-        """Values side by side: as they lie in one slot, or joined."""
-        blocks = [self.loops.blocks.get(n) if n in self.loops.collected else None for n in members]
-        first = blocks[0]
-        offset = first.offset if first else 0
-        for b in blocks:
-            if first is None or b is None or b.slot != first.slot or b.offset != offset:
-                return evaluation.joined(tuple(members), self.values)
-            offset += b.width
-        assert first is not None
-        return self.arrays["slot", first.slot][..., first.offset : offset]
-
-    def _in_order(self, members: Sequence[int]) -> list[int]:
-        """Positions of `members` in the order in which they lie in memory."""
-        return sorted(range(len(members)), key=lambda k: self.loops.blocks.get(members[k], (-1, 0, 0)))
-
     def _product(self, group: tuple[int, ...]) -> None:
         nodes, parameters = self.nodes, self.values.parameters
         args, pairs = nodes[group[0]].args, matrices(nodes[group[0]])
-        order = self._in_order(args)
-        operand = self._columns([args[k] for k in order])
+        order = _in_order(self.loops, args)
+        members = tuple(args[k] for k in order)
+        span = _span(self.loops, members)
+        operand = evaluation.joined(members, self.values)
+        if span is not None:
+            operand = self.arrays["slot", span.slot][..., span.offset : span.offset + span.width]
         if len(group) == 1 and all(flag for _, flag in pairs):  # side by side transposed: one above the other
             matrix = side_by_side([parameters[pairs[k][0]] for k in order])
         else:
@@ -285,47 +344,38 @@ class _After:
         result = result.view(*operand.shape[:-1], -1)
         self.values.update(zip(group, torch.split(result, [nodes[p].size for p in group], -1), strict=True))
 
-    def _weights(self, weights: Sequence[WeightProduct]) -> None:
-        for weight in weights:
-            order = self._in_order(weight.cotangents)
-            terms = [weight.terms[k] for k in order]
-            bundle = self._columns([d for _, _, d in terms])
-            of_ids = self.nodes[weight.operand].op == "input"
-            tables = of_ids and any(("d_table", d) in self.arrays for _, _, d in terms)
-            product = None if tables else self._outer(bundle, weight.operand, terms)
-            names = tuple(name for name, _, _ in terms)
-            if product is None:
-                for name, _, d in terms:
+    def _weights(self, part: str) -> None:
+        for outer in _outers(self.loops, self.shared)[part]:
+            if outer.of_ids and any(("d_table", d) in self.arrays for _, _, d in outer.terms):
+                for name, _, d in outer.terms:
                     self._add(name, self.arrays["d_table", d].t())
                 continue
-            if names in self.shared.rows and not any(flag for _, flag, _ in terms) and self._once(names):
-                self.whole[names] = product
+            if outer.span is None:
+                bundle = evaluation.joined(tuple(d for _, _, d in outer.terms), self.values)
+            else:
+                slot, start, width = outer.span
+                bundle = self.arrays["slot", slot][..., start : start + width]
+            product = self._outer(bundle, outer)
+            if outer.whole:
+                self.whole[outer.whole] = product
                 continue
-            sizes = [self.nodes[d].size for _, _, d in terms]
-            for (name, flag, _), rows in zip(terms, torch.split(product, sizes), strict=True):
+            sizes = [self.nodes[d].size for _, _, d in outer.terms]
+            for (name, flag, _), rows in zip(outer.terms, torch.split(product, sizes), strict=True):
                 self._add(name, rows.t() if flag else rows)
 
     def _add(self, name: str, gradient: Tensor) -> None:
         known = self.gradients.get(name)
         self.gradients[name] = gradient if known is None else known + gradient
 
-    def _once(self, names: tuple[str, ...]) -> bool:
-        """Whether no other product adds to the gradients of these matrices."""
-        program = self.program
-        every = [w for part in (program.step, program.input, program.constant) for w in part.weights]
-        return sum(name in names for w in every for name, _, _ in w.terms) == len(names)
-
-    def _outer(self, bundle: Tensor, operand: int, terms: Sequence[tuple[str, bool, int]]) -> Tensor:
+    def _outer(self, bundle: Tensor, outer: _Outer) -> Tensor:
         """The product over time and batch of cotangents `(T, B, N)` and an operand `(T, B, n)`: `(N, n)`."""
-        role = self.loops.collected.get(operand)
-        states = [k for k in range(len(self.loops.history)) if role == ("state", k)]
-        value = self.arrays[self.loops.history[states[0]]][:-1] if states else self.values[operand]
+        value = self.values[outer.operand] if outer.history is None else self.arrays[outer.history][:-1]
         if bundle.dim() == 1:  # of values that depend on weights alone
             return torch.outer(bundle, value)
         d = _flat(bundle)
         if value.is_floating_point():
             return self._sum(d, _flat(value.expand(*bundle.shape[:-1], -1)))
-        name, flag, _ = terms[0]
+        name, flag, _ = outer.terms[0]
         columns = torch.zeros(self.values.parameters[name].shape[0 if flag else 1], d.shape[-1])
         return columns.index_add_(0, value.reshape(-1), d.to(torch.float32)).t()
 
