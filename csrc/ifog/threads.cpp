@@ -62,7 +62,9 @@ class Pool {
             ++round_;
         }
         start_.notify_all();
+        within = true;
         work(0);
+        within = false;
         std::unique_lock<std::mutex> lock(mutex_);
         done_.wait(lock, [this] { return running_ == 0; });
     }
@@ -78,6 +80,7 @@ class Pool {
                 if (index >= wanted_) continue;
                 work = work_;
             }
+            within = true;
             (*work)(index);
             const std::lock_guard<std::mutex> lock(mutex_);
             if (--running_ == 0) done_.notify_one();

@@ -40,7 +40,7 @@ template <bool negative> static inline Vector exp_of(Vector x) {
 #else
     // Adding n to the exponent; where that would leave its range, the answer is 0, infinity or NaN.
     const Vector fraction = polynomial(r, negative ? exp_minus : exp_plus);
-    const Vector scaled = (Vector)((Integers)fraction + ((Integers)shifted << 23));
+    const Vector scaled = (Vector)((Bits)fraction + ((Bits)shifted << 23));
     const Vector power = negative ? -x : x;
     const Vector inside = power < -87.3365402F ? Vector{} : scaled;
     return power <= 88.7228394F ? inside : power + __builtin_inff();

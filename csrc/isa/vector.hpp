@@ -25,6 +25,7 @@ inline constexpr std::size_t lanes = 4;
 
 typedef float Vector __attribute__((vector_size(lanes * 4)));        // arithmetic operators work lane by lane
 typedef std::int32_t Integers __attribute__((vector_size(lanes * 4))); // comparisons give these: 0 or -1
+typedef std::uint32_t Bits __attribute__((vector_size(lanes * 4))); // of which sums may wrap around
 typedef float Unaligned __attribute__((vector_size(lanes * 4), aligned(4), may_alias));
 
 static inline Vector load(const float* p) { return *reinterpret_cast<const Unaligned*>(p); }

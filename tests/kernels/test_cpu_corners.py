@@ -1,4 +1,4 @@
-"""Cells at the corners of the compiler's decisions, each of which was once wrong: what random cells found, made small."""
+"""Cells at the corners of the compiler's decisions, each once wrong: what random cells found, made small."""
 
 from __future__ import annotations
 

@@ -101,13 +101,13 @@ def differentiate(plan: Plan, input_gradient: bool = True, gates: tuple[int, ...
         of_states = {s.node for s in graph.states}
         steps = step.finish(lambda i: i in of_states or plan.levels[i] < Level.STEP)
 
-        builder.known = dict(known)
+        builder.known = _known_outside(plan, known, Level.INPUT)
         over_time = {i: [Symbol(d, builder.nodes[d].size)] for i, d in steps.results if plan.levels[i] == Level.INPUT}
         inputs = _Reverse(plan, builder, Level.INPUT, over_time).finish(
             lambda i: plan.levels[i] == Level.CONSTANT or (input_gradient and graph.nodes[i].op == "input")
         )
 
-        builder.known = dict(known)
+        builder.known = _known_outside(plan, known, Level.CONSTANT)
         start = len(builder.nodes)
         totals: dict[int, list[Symbol]] = {}
         for i, d in (*steps.results, *inputs.results):
@@ -122,6 +122,11 @@ def differentiate(plan: Plan, input_gradient: bool = True, gates: tuple[int, ...
         plan, tuple(builder.nodes), seed.id, tuple(c.id for c in carried), tuple(g.id for g in of_gates),
         steps, inputs, constants, saved, recomputed,
     )  # fmt: skip
+
+
+def _known_outside(plan: Plan, known: dict[Node, int], level: Level) -> dict[Node, int]:
+    """The nodes whose values there are outside of the loop, at a level: others have to be computed again there."""
+    return {node: i for node, i in known.items() if i >= len(plan.levels) or plan.levels[i] <= level}
 
 
 def _leaf(builder: Builder, name: str, size: int) -> Symbol:

@@ -115,7 +115,7 @@ class _Training:
 
     def _free(self, s: int) -> Block | None:
         ancestors = _ancestors(self.forward, s)
-        blocks = {d: self.layout.blocks[d] for d in self.written}
+        blocks = {d: self.layout.blocks[d] for d in self.written if d not in self.gradients.saved}
         for d in sorted(blocks, key=lambda d: self.content.get(blocks[d]) not in ancestors):
             block = blocks[d]
             if block in self.taken or block.width != self.layout.nodes[s].size:

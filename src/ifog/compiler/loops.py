@@ -112,8 +112,8 @@ class Loops:
             return ()
         nodes = self.gradients.nodes
         results = [d for i, d in self.gradients.input.results if nodes[i].op == "input"]
-        if len(results) != 1 or nodes[results[0]].op != "product":
-            return ()
+        if len(results) != 1 or nodes[results[0]].op != "product" or results[0] in self.collected:
+            return ()  # of a step, or of several
         args = nodes[results[0]].args
         if any(self.collected.get(a) != ("block", a) for a in args):
             return ()
