@@ -54,7 +54,8 @@ static inline Vector log(Vector x) {
                                   -1.666805683e-01F, 1.424932168e-01F,  -1.242015869e-01F,
                                   1.167702831e-01F,  -1.151449939e-01F, 7.037466251e-02F};
     // x = 2^n m with m from sqrt(1/2) to sqrt(2): counting exponents from that of sqrt(1/2) does both at once.
-    const Integers above = (Integers)x - 0x3F3504F3;
+    // In unsigned numbers: a negative x wraps around here, and is answered below.
+    const Integers above = (Integers)((Bits)x - 0x3F3504F3U);
     const Vector n = __builtin_convertvector(above >> 23, Vector);
     const Vector f = (Vector)((above & 0x007FFFFF) + 0x3F3504F3) - 1.0F;
     const Vector square = f * f;
@@ -131,7 +132,7 @@ static inline Vector sine(Angle angle, std::int32_t quarters) {
     const Vector square = angle.rest * angle.rest;
     const Integers turn = angle.quarters + quarters;
     const Vector value = (turn & 1) != 0 ? polynomial(square, even) : angle.rest * polynomial(square, odd);
-    return (Vector)((Integers)value ^ ((turn & 2) << 30));
+    return (Vector)((Bits)value ^ (((Bits)turn & 2U) << 30));
 }
 
 inline constexpr float largest_angle = 1e5F;

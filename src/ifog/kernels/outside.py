@@ -233,8 +233,13 @@ class _Outer(NamedTuple):
 @lru_cache(maxsize=512)
 def _outers(loops: Loops, shared: Shared) -> dict[str, list[_Outer]]:
     """The weight gradients of each part of the backward program."""
-    assert loops.gradients is not None
-    parts = {part: getattr(loops.gradients, part).weights for part in ("step", "input", "constant")}
+    gradients = loops.gradients
+    assert gradients is not None
+    parts = {
+        "step": gradients.step.weights,
+        "input": gradients.input.weights,
+        "constant": gradients.constant.weights,
+    }
     uses = Counter(name for weights in parts.values() for w in weights for name, _, _ in w.terms)
     found: dict[str, list[_Outer]] = {part: [] for part in parts}
     for part, weights in parts.items():
@@ -245,7 +250,7 @@ def _outers(loops: Loops, shared: Shared) -> dict[str, list[_Outer]]:
             role = loops.collected.get(w.operand)
             states = [loops.history[k] for k in range(len(loops.history)) if role == ("state", k)]
             span = _span(loops, tuple(d for _, _, d in terms))
-            of_ids: bool = loops.gradients.nodes[w.operand].op == "input"
+            of_ids = gradients.nodes[w.operand].op == "input"
             history = states[0] if states else None
             found[part].append(_Outer(w.operand, history, terms, span, names if plain else (), of_ids))
     return found
