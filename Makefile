@@ -10,7 +10,7 @@ BIN     := $(VENV)/bin
 
 # What an installed package depends on: its metadata and its C++. Python sources are used where they lie (-e).
 PACKAGE := pyproject.toml constraints.txt CMakeLists.txt bindings/CMakeLists.txt csrc/CMakeLists.txt \
-           $(wildcard bindings/*.cpp csrc/ifog/*.hpp csrc/ifog/*.cpp)
+           $(wildcard bindings/*.cpp csrc/*/*.hpp csrc/*/*.cpp)
 # The variables hold for the isolated build as well, which -c alone would not reach.
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
        $(BIN)/python -m pip

@@ -30,7 +30,7 @@ class Call {
     Call(const ifog::Program& program, const Words& given, const Words& weights, const Words& totals,
          const Words& begin, const Words& end, const Words& moves_before, const Words& moves_after,
          const std::vector<Words>& before, const std::vector<Words>& after, const Words& lookups,
-         const Words& scatters, std::size_t steps, std::size_t batch, bool reverse)
+         const Words& scatters, const std::vector<Words>& outers, std::size_t steps, std::size_t batch, bool reverse)
         : program_(program) {
         each(given, 4, [&](const std::int64_t* w) { call_.bindings.push_back({address(w), w[2], w[3]}); });
         each(weights, 4, [&](const std::int64_t* w) { call_.weights.push_back({address(w), w[2], w[3]}); });
@@ -43,6 +43,7 @@ class Call {
         for (const Words& words : after) call_.after.push_back(projection(words));
         each(lookups, 12, [&](const std::int64_t* w) { call_.lookups.push_back(lookup(w)); });
         each(scatters, 9, [&](const std::int64_t* w) { call_.scatters.push_back(scatter(w)); });
+        for (const Words& words : outers) call_.outers.push_back(outer(words));
         call_.steps = steps;
         call_.batch = batch;
         call_.reverse = reverse;
@@ -85,6 +86,13 @@ class Call {
             resolve(scatter.ids);
             resolve(scatter.rows.data);
             resolve(scatter.table);
+        }
+        for (auto& outer : call.outers) {
+            resolve(outer.left.data);
+            for (auto& right : outer.rights) {
+                resolve(right.rows.data);
+                resolve(right.out);
+            }
         }
         const nb::gil_scoped_release release;
         ifog::run(program_, call, kernels);
@@ -142,6 +150,25 @@ class Call {
         return made;
     }
 
+    // left (tensor, offset, stride, bf16?), its width; then for each right side likewise, and out (tensor, offset,
+    // stride)
+    ifog::Outer outer(const Words& words) {
+        if (words.size() < 5 || (words.size() - 5) % 8 != 0) throw std::invalid_argument("call: no outer product");
+        const std::int64_t* w = words.data();
+        ifog::Outer made;
+        made.left = {address(w), w[2], w[3] != 0};
+        made.width = static_cast<std::size_t>(w[4]);
+        for (std::size_t i = 5; i < words.size(); i += 8) {
+            ifog::Right right;
+            right.rows = {address(w + i), w[i + 2], w[i + 3] != 0};
+            right.width = static_cast<std::size_t>(w[i + 4]);
+            right.out = address(w + i + 5);
+            right.out_stride = w[i + 7];
+            made.rights.push_back(right);
+        }
+        return made;
+    }
+
     // Remembers whose the next address is; gives the offset.
     std::uintptr_t address(const std::int64_t* words) {
         if (words[0] < 0 || words[1] < 0) throw std::invalid_argument("call: a negative address");
@@ -190,10 +217,11 @@ NB_MODULE(_engine, m) {
     nb::class_<Call>(m, "Call", "A program and what is bound to it, addresses left open.")
         .def(nb::init<const ifog::Program&, const Words&, const Words&, const Words&, const Words&, const Words&,
                       const Words&, const Words&, const std::vector<Words>&, const std::vector<Words>&, const Words&,
-                      const Words&, std::size_t, std::size_t, bool>(),
+                      const Words&, const std::vector<Words>&, std::size_t, std::size_t, bool>(),
              nb::arg("program"), nb::arg("given"), nb::arg("weights"), nb::arg("totals"), nb::arg("begin"),
              nb::arg("end"), nb::arg("moves_before"), nb::arg("moves_after"), nb::arg("before"), nb::arg("after"),
-             nb::arg("lookups"), nb::arg("scatters"), nb::arg("steps"), nb::arg("batch"), nb::arg("reverse"))
+             nb::arg("lookups"), nb::arg("scatters"), nb::arg("outers"), nb::arg("steps"), nb::arg("batch"),
+             nb::arg("reverse"))
         .def("run", &Call::run, nb::arg("tensors"), nb::arg("threads"), nb::arg("isa"),
              "Runs it over a sequence whose tensors lie at these addresses.");
     bind_generation(m);

@@ -4,11 +4,11 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "ifog/parts.hpp"
+
 namespace ifog {
 
 namespace {
-
-std::size_t padded(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
 const Stepper& first_of(const std::vector<std::shared_ptr<Stepper>>& layers) {
     if (layers.empty()) throw std::invalid_argument("generation: no layers");

@@ -90,6 +90,10 @@ using MatMul = void (*)(const Operand* operands, std::size_t operand_count, std:
 using Pack = void (*)(void* packed, const float* source, std::ptrdiff_t column_stride, std::ptrdiff_t depth_stride,
                       std::size_t columns, std::size_t depth, std::size_t offset, std::size_t depth_total);
 
+// out[c, r] = in[r, c] for `rows` rows and `columns` columns of `in`.
+using Transpose = void (*)(float* out, std::ptrdiff_t out_stride, const float* in, std::ptrdiff_t in_stride,
+                           std::size_t rows, std::size_t columns);
+
 // One kind of product: its kernel, its packing and what they need.
 struct Product {
     MatMul multiply;
@@ -108,6 +112,7 @@ struct Kernels {
     bool native_half;
     const Elementwise* elementwise; // by Op
     const Rowwise* rowwise;         // by RowOp
+    Transpose transpose;
     void (*enter)();                // once by each thread before it uses the tables: tiles, denormals
     void (*leave)();                // and after
 };

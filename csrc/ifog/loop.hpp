@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "ifog/kernels.hpp"
+#include "ifog/outer.hpp"
 #include "ifog/projection.hpp"
 
 namespace ifog {
@@ -112,6 +113,7 @@ struct Call {
     std::vector<Projection> before, after; // over all steps, before and after the loop
     std::vector<Lookup> lookups;           // likewise before
     std::vector<Scatter> scatters;         // likewise after
+    std::vector<Outer> outers;             // likewise
     std::size_t steps = 0, batch = 0, threads = 1;
     bool reverse = false;
 };

@@ -2,13 +2,9 @@
 
 #include <algorithm>
 
+#include "ifog/parts.hpp"
+
 namespace ifog {
-
-namespace {
-
-std::size_t padded(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
-
-} // namespace
 
 std::vector<PackedWeights> plan_packing(const Program& program, const Product& product, std::size_t& bytes) {
     std::vector<PackedWeights> all;
@@ -33,9 +29,7 @@ void pack(const Program& program, const std::vector<WeightSource>& sources, cons
     for (const StageCode& stage : program.stages) {
         for (const ProductCode& code : stage.products) {
             const PackedWeights& packed = all[index++];
-            const std::size_t panels = (code.columns + product.panel - 1) / product.panel;
-            const std::size_t begin = panels * thread / threads * product.panel;
-            const std::size_t end = std::min(panels * (thread + 1) / threads * product.panel, code.columns);
+            const auto [begin, end] = part_of(code.columns, thread, threads, product.panel);
             if (begin >= end) continue;
             std::size_t offset = 0;
             for (std::size_t k = 0; k < code.terms.size(); ++k) {

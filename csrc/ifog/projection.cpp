@@ -2,13 +2,13 @@
 
 #include <algorithm>
 
+#include "ifog/parts.hpp"
+
 namespace ifog {
 
 namespace {
 
 constexpr std::size_t chunk = 96; // rows: whole blocks of every kernel, small enough for the cache
-
-std::size_t padded(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
 Tile tile(const Rows& rows, std::size_t row) {
     const std::size_t element = rows.half ? 2 : 4;
@@ -43,9 +43,7 @@ std::size_t Projector::scratch_bytes() const {
 }
 
 void Projector::pack(char* packed, std::size_t thread, std::size_t threads) const {
-    const std::size_t panels = (projection_.columns + product_.panel - 1) / product_.panel;
-    const std::size_t begin = panels * thread / threads * product_.panel;
-    const std::size_t end = std::min(panels * (thread + 1) / threads * product_.panel, projection_.columns);
+    const auto [begin, end] = part_of(projection_.columns, thread, threads, product_.panel);
     if (begin >= end) return;
     std::size_t offset = 0;
     for (std::size_t k = 0; k < projection_.terms.size(); ++k) {

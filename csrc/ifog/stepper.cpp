@@ -7,15 +7,13 @@
 
 #include "ifog/memory.hpp"
 #include "ifog/packing.hpp"
+#include "ifog/parts.hpp"
 
 namespace ifog {
 
 namespace {
 
-constexpr std::size_t line = 16;         // floats of a cache line
 constexpr std::size_t block_floats = 512; // of a register
-
-std::size_t padded(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
 // Where a place lies at even and at odd steps.
 struct View {

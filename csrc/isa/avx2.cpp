@@ -15,6 +15,7 @@ const Kernels avx2_kernels = {
     false,
     avx2::elementwise_table,
     avx2::rowwise_table,
+    avx2::turn,
     avx2::enter,
     avx2::leave,
 };

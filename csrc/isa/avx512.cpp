@@ -15,6 +15,7 @@ const Kernels avx512_kernels = {
     false,
     avx512::elementwise_table,
     avx512::rowwise_table,
+    avx512::turn,
     avx512::enter,
     avx512::leave,
 };

@@ -137,6 +137,7 @@ constinit const Kernels avx512_bf16_kernels = {
     true,
     avx512::elementwise_table,
     avx512::rowwise_table,
+    avx512_amx::turn,
     enter_vectors,
     leave_vectors,
 };
@@ -148,6 +149,7 @@ constinit const Kernels amx_bf16_kernels = {
     true,
     avx512::elementwise_table,
     avx512::rowwise_table,
+    avx512_amx::turn,
     enter_tiles,
     leave_tiles,
 };

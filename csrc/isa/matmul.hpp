@@ -299,6 +299,27 @@ static void pack(void* packed, const float* data, std::ptrdiff_t column_stride, 
     });
 }
 
+// --- transpose ------------------------------------------------------------------------------------------------------
+
+// out[c, r] = in[r, c]: rows outside, so that every page of `in` is visited once.
+static void turn(float* out, std::ptrdiff_t out_stride, const float* in, std::ptrdiff_t in_stride, std::size_t rows,
+                 std::size_t columns) {
+    const Source source{in, 1, in_stride};
+    for (std::size_t r = 0; r < rows; r += lanes) {
+        const std::size_t height = smaller(lanes, rows - r);
+        for (std::size_t c = 0; c < columns; c += lanes) {
+            for (std::size_t i = 0; i < lanes; ++i) __builtin_prefetch(source.at(c, r + lanes + i));
+            Vector square[lanes];
+            read_square(square, source, c, r, columns - c, rows - r);
+            transpose(square);
+            for (std::size_t i = 0; i < smaller(lanes, columns - c); ++i) {
+                float* const to = out + static_cast<std::ptrdiff_t>(c + i) * out_stride + r;
+                height < lanes ? store_first(to, square[i], height) : store(to, square[i]);
+            }
+        }
+    }
+}
+
 // --- products -------------------------------------------------------------------------------------------------------
 
 static constexpr Product fp32_product = {walk<FloatKernel>, pack<false>, panel_columns, lanes, 1, 1, sizeof(float)};

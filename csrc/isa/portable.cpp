@@ -15,6 +15,7 @@ const Kernels portable_kernels = {
     false,
     portable::elementwise_table,
     portable::rowwise_table,
+    portable::turn,
     portable::enter,
     portable::leave,
 };

@@ -67,7 +67,7 @@ struct Canvas {
 constexpr std::size_t row_counts[] = {1, 2, 5};
 constexpr std::size_t column_counts[] = {1, 3, 15, 16, 17, 33, 100, 512};
 
-bool runs_here(std::string_view feature) {
+[[maybe_unused]] bool runs_here(std::string_view feature) {
     const auto here = cpu_features();
     return feature.empty() || std::find(here.begin(), here.end(), feature) != here.end();
 }

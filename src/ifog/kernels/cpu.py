@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ifog.compiler.loops import Loops, Projection
+from ifog.compiler.loops import Block, Loops, Projection
 from ifog.compiler.spelling import Code
 from ifog.kernels import outside
 from ifog.kernels.loading import instruction_set, loaded_engine
 from ifog.kernels.sharing import Shared
+from ifog.kernels.weight_gradients import in_engine
 
 __all__ = ["Saved", "Tensors", "backward", "columns", "forward"]
 
@@ -89,7 +90,11 @@ def backward(
     sums = outside.room_for_totals(loops, saved.shared)
     arrays = saved.arrays | _numbered("end", end) | {"totals": sums.memory}
     if loops.after and inputs.x.is_floating_point():
-        arrays["d_x"] = torch.empty(inputs.x.shape)
+        arrays["d_x"] = _allocate(tuple(inputs.x.shape), torch.float32)
+    for outer in in_engine(loops, saved.shared, not inputs.x.is_floating_point()):
+        product = arrays[outer.role] = _allocate((outer.left.width, outer.width), torch.float32)
+        if 0 in inputs.x.shape[:2]:
+            product.zero_()
     if outside.looks_up(loops, inputs.x):
         vocabulary = loops.plan.graph.input_size
         for d, _ in loops.scatter:
@@ -237,11 +242,13 @@ def _call(
     if ids and outside.looks_up(loops, tensors["x"]):
         lookups = [] if reverse else [_lookup(loops, shared, tensors, number, p) for p in loops.before]
         scatters = [_scatter(loops, tensors, number, d) for d, _ in loops.scatter] if reverse else []
+    outers = _outers(loops, shared, tensors, number) if reverse else []
     return loaded_engine().Call(
         _program(code.words), [w for g in code.given for w in given(g.role)], weights, totals,
         ends["begin"], ends["end"], [] if reverse else moves.begin(), [] if reverse else moves.end(),
         [] if reverse else projected, projected if reverse else [],
-        [w for words in lookups for w in words], [w for words in scatters for w in words], steps, batch, reverse,
+        [w for words in lookups for w in words], [w for words in scatters for w in words], outers,
+        steps, batch, reverse,
     )  # fmt: skip
 
 
@@ -344,3 +351,24 @@ def _scatter(loops: Loops, tensors: Mapping[Hashable, Tensor], number: Mapping[H
     slot = tensors["slot", block.slot]
     rows = (number["slot", block.slot], block.offset * slot.element_size(), slot.stride(1))
     return [number["x"], 0, *rows, int(slot.dtype == torch.bfloat16), block.width, number["d_table", d], 0]
+
+
+def _outers(
+    loops: Loops, shared: Shared, tensors: Mapping[Hashable, Tensor], number: Mapping[Hashable, int]
+) -> list[list[int]]:
+    """Outer products that share their left side as one: the left side, its width, and each right side and result."""
+
+    def rows(role: Hashable, offset: int, width: int) -> tuple[int, ...]:
+        array = tensors[role]
+        stride = array.stride(1 if array.shape[1] > 1 else 0)
+        return (number[role], offset * array.element_size(), stride, int(array.dtype == torch.bfloat16), width)
+
+    found: dict[Block, list[int]] = {}
+    for left, right, width, role in in_engine(loops, shared, not tensors["x"].is_floating_point()):
+        words = found.setdefault(left, list(rows(("slot", left.slot), left.offset, left.width)))
+        if isinstance(right, Block):
+            words += rows(("slot", right.slot), right.offset, width)
+        else:
+            words += rows(right, 0, width)
+        words += (number[role], 0, width)
+    return list(found.values())

@@ -6,7 +6,6 @@ alone. Takes `Loops` and tensors, gives tensors. Never runs a step.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +17,7 @@ from ifog.compiler import evaluation
 from ifog.compiler.graph import Node, matrices
 from ifog.compiler.loops import Block, Loops
 from ifog.kernels.sharing import Shared, side_by_side
+from ifog.kernels.weight_gradients import Outer, in_order, outers, span
 
 if TYPE_CHECKING:
     from ifog.kernels.cpu import Tensors
@@ -211,69 +211,6 @@ def after(
     return d_x, [found.of_tensor(names) for names in shared.rows]
 
 
-class _Outer(NamedTuple):
-    """Gradients of all matrices that multiply one operand, as `gradients.WeightProduct`, and where its parts lie.
-
-    Attributes:
-        operand: The node, or `history`: the role of the array of states that it is.
-        terms: In the order in which the cotangents lie in memory.
-        span: Where they lie, if they are neighbours.
-        whole: The names of all rows of one tensor of weights, whose gradient the product is; or none.
-        of_ids: Whether the operand is the input.
-    """
-
-    operand: int
-    history: Hashable
-    terms: tuple[tuple[str, bool, int], ...]
-    span: Block | None
-    whole: tuple[str, ...]
-    of_ids: bool
-
-
-@lru_cache(maxsize=512)
-def _outers(loops: Loops, shared: Shared) -> dict[str, list[_Outer]]:
-    """The weight gradients of each part of the backward program."""
-    gradients = loops.gradients
-    assert gradients is not None
-    parts = {
-        "step": gradients.step.weights,
-        "input": gradients.input.weights,
-        "constant": gradients.constant.weights,
-    }
-    uses = Counter(name for weights in parts.values() for w in weights for name, _, _ in w.terms)
-    found: dict[str, list[_Outer]] = {part: [] for part in parts}
-    for part, weights in parts.items():
-        for w in weights:
-            terms = tuple(w.terms[k] for k in _in_order(loops, w.cotangents))
-            names = tuple(name for name, _, _ in terms)
-            plain = not any(flag or uses[name] > 1 for name, flag, _ in terms) and names in shared.rows
-            role = loops.collected.get(w.operand)
-            states = [loops.history[k] for k in range(len(loops.history)) if role == ("state", k)]
-            span = _span(loops, tuple(d for _, _, d in terms))
-            of_ids = gradients.nodes[w.operand].op == "input"
-            history = states[0] if states else None
-            found[part].append(_Outer(w.operand, history, terms, span, names if plain else (), of_ids))
-    return found
-
-
-def _in_order(loops: Loops, members: Sequence[int]) -> list[int]:
-    """Positions of `members` in the order in which they lie in memory."""
-    return sorted(range(len(members)), key=lambda k: loops.blocks.get(members[k], (-1, 0, 0)))
-
-
-def _span(loops: Loops, members: Sequence[int]) -> Block | None:
-    """The columns of one slot that values fill in their order; None: they are no neighbours."""
-    blocks = [loops.blocks[n] for n in members if n in loops.collected and n in loops.blocks]
-    if len(blocks) < len(members):
-        return None
-    offset = blocks[0].offset
-    for b in blocks:
-        if b.slot != blocks[0].slot or b.offset != offset:
-            return None
-        offset += b.width
-    return Block(blocks[0].slot, blocks[0].offset, offset - blocks[0].offset)
-
-
 class _After:
     """The backward programs outside the loop."""
 
@@ -334,12 +271,12 @@ class _After:
     def _product(self, group: tuple[int, ...]) -> None:
         nodes, parameters = self.nodes, self.values.parameters
         args, pairs = nodes[group[0]].args, matrices(nodes[group[0]])
-        order = _in_order(self.loops, args)
+        order = in_order(self.loops, args)
         members = tuple(args[k] for k in order)
-        span = _span(self.loops, members)
+        found = span(self.loops, members)
         operand = evaluation.joined(members, self.values)
-        if span is not None:
-            operand = self.arrays["slot", span.slot][..., span.offset : span.offset + span.width]
+        if found is not None:
+            operand = self.arrays["slot", found.slot][..., found.offset : found.offset + found.width]
         if len(group) == 1 and all(flag for _, flag in pairs):  # side by side transposed: one above the other
             matrix = side_by_side([parameters[pairs[k][0]] for k in order])
         else:
@@ -350,17 +287,14 @@ class _After:
         self.values.update(zip(group, torch.split(result, [nodes[p].size for p in group], -1), strict=True))
 
     def _weights(self, part: str) -> None:
-        for outer in _outers(self.loops, self.shared)[part]:
-            if outer.of_ids and any(("d_table", d) in self.arrays for _, _, d in outer.terms):
+        for outer in outers(self.loops, self.shared)[part]:
+            if outer.of_input and any(("d_table", d) in self.arrays for _, _, d in outer.terms):
                 for name, _, d in outer.terms:
                     self._add(name, self.arrays["d_table", d].t())
                 continue
-            if outer.span is None:
-                bundle = evaluation.joined(tuple(d for _, _, d in outer.terms), self.values)
-            else:
-                slot, start, width = outer.span
-                bundle = self.arrays["slot", slot][..., start : start + width]
-            product = self._outer(bundle, outer)
+            product = self.arrays.get(outer.role)
+            if product is None:
+                product = self._outer(outer)
             if outer.whole:
                 self.whole[outer.whole] = product
                 continue
@@ -372,8 +306,12 @@ class _After:
         known = self.gradients.get(name)
         self.gradients[name] = gradient if known is None else known + gradient
 
-    def _outer(self, bundle: Tensor, outer: _Outer) -> Tensor:
+    def _outer(self, outer: Outer) -> Tensor:
         """The product over time and batch of cotangents `(T, B, N)` and an operand `(T, B, n)`: `(N, n)`."""
+        bundle = evaluation.joined(tuple(d for _, _, d in outer.terms), self.values)
+        if outer.span is not None:
+            slot, start, width = outer.span
+            bundle = self.arrays["slot", slot][..., start : start + width]
         value = self.values[outer.operand] if outer.history is None else self.arrays[outer.history][:-1]
         if bundle.dim() == 1:  # of values that depend on weights alone
             return torch.outer(bundle, value)

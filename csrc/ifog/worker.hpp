@@ -1,0 +1,275 @@
+// The work of one thread: a program's steps over its share of the rows or of the columns.
+//
+// Owns the thread's scratch: registers, what lives within a step or is carried to the next, sums. Included by loop.cpp
+// alone.
+
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "ifog/loop.hpp"
+#include "ifog/packing.hpp"
+#include "ifog/parts.hpp"
+#include "ifog/threads.hpp"
+
+namespace ifog {
+
+// Where a place lies now: at this step, for this thread.
+struct View {
+    char* data = nullptr;
+    std::ptrdiff_t stride = 0; // elements
+    std::size_t element = 4;   // bytes
+    bool narrow = false;       // one column for all
+};
+
+// The work of one thread.
+class Worker {
+  public:
+    Worker(const Program& program, const Call& call, const Kernels& kernels, const std::vector<PackedWeights>& packed,
+           Part rows, Part columns, bool by_columns, Barrier& barrier)
+        : program_(program), call_(call), kernels_(kernels), product_(program.half ? kernels.half : kernels.fp32),
+          packed_(packed), rows_(rows), columns_(columns), by_columns_(by_columns), barrier_(barrier),
+          views_(program.places.size()), block_(program.registers > 14 ? 256 : 512) {}
+
+    // Bytes of the arrays that all threads of a column split share, and a thread of a row split has alone.
+    [[nodiscard]] std::size_t step_bytes() const {
+        std::size_t bytes = 0;
+        for (const Place& place : program_.places) bytes += step_bytes(place);
+        return bytes;
+    }
+
+    // Bytes of registers, constants and totals.
+    [[nodiscard]] std::size_t own_bytes() const {
+        std::size_t floats = program_.registers * block_;
+        for (const Place& place : program_.places) {
+            if (place.kind == PlaceKind::constant) floats += block_;
+            if (place.kind == PlaceKind::total) floats += padded(place.width, line);
+        }
+        return floats * 4;
+    }
+
+    // Assigns memory. `step` is zeroed: what pads a product's operands must be finite.
+    void place(char* step, char* own) {
+        const auto first_row = static_cast<std::ptrdiff_t>(by_columns_ ? 0 : rows_.begin);
+        operands_.resize(views_.size());
+        for (std::size_t i = 0; i < views_.size(); ++i) {
+            const Place& place = program_.places[i];
+            View& view = views_[i];
+            view.narrow = place.width == 1;
+            switch (place.kind) {
+            case PlaceKind::in_register:
+                view.data = own;
+                own += block_ * 4;
+                break;
+            case PlaceKind::constant:
+                view.data = own;
+                std::fill_n(reinterpret_cast<float*>(own), block_, place.value);
+                own += block_ * 4;
+                break;
+            case PlaceKind::total:
+                view.data = own;
+                std::memset(own, 0, padded(place.width, line) * 4);
+                own += padded(place.width, line) * 4;
+                break;
+            case PlaceKind::local:
+            case PlaceKind::operand: {
+                view.element = element(place);
+                view.stride = static_cast<std::ptrdiff_t>(row_width(place));
+                const std::ptrdiff_t shift = first_row * view.stride * static_cast<std::ptrdiff_t>(view.element);
+                view.data = step - shift;
+                operands_[i] = view.data;
+                step += step_bytes(place);
+                break;
+            }
+            case PlaceKind::given: break;
+            case PlaceKind::given_bf16: view.element = 2; break;
+            }
+        }
+    }
+
+    void initialise() {
+        for (const Edge& edge : call_.initials) {
+            const auto i = static_cast<std::size_t>(edge.place);
+            const Place& place = program_.places[i];
+            View view = views_[i];
+            if (place.kind == PlaceKind::operand) view.data = operand_copy(i, 1);
+            const Part columns = columns_of(place.width);
+            const Tile source{reinterpret_cast<float*>(edge.data) +
+                                  static_cast<std::ptrdiff_t>(rows_.begin) * edge.row + columns.begin,
+                              edge.row};
+            elementwise(view_is_operand(place) ? store_op() : Op::copy)(tile(view, rows_.begin, columns.begin), source,
+                                                                       source, source, rows_.size(), columns.size());
+        }
+    }
+
+    void loop() {
+        const bool has_products = std::any_of(program_.stages.begin(), program_.stages.end(),
+                                              [](const StageCode& stage) { return !stage.products.empty(); });
+        for (std::size_t s = 0; s < call_.steps; ++s) {
+            resolve(call_.reverse ? call_.steps - 1 - s : s, s);
+            bool first = true;
+            for (std::size_t i = 0; i < program_.stages.size(); ++i) {
+                const StageCode& stage = program_.stages[i];
+                // columns of other threads are read by products alone; a step forwards also overwrites in turn what
+                // products of the step before read
+                if (by_columns_ && has_products && (!stage.products.empty() || (first && !call_.reverse)))
+                    barrier_.wait();
+                first = false;
+                for (std::size_t p = 0; p < stage.products.size(); ++p) multiply(stage.products[p], packed_index(i, p), s);
+                if (!stage.segments.empty()) interpret(stage);
+            }
+        }
+    }
+
+    void finish() const {
+        for (const Edge& edge : call_.finals) {
+            const auto i = static_cast<std::size_t>(edge.place);
+            const Part columns = columns_of(program_.places[i].width);
+            const Tile to{reinterpret_cast<float*>(edge.data) + static_cast<std::ptrdiff_t>(rows_.begin) * edge.row +
+                              columns.begin,
+                          edge.row};
+            const Tile from = tile(views_[i], rows_.begin, columns.begin);
+            elementwise(Op::copy)(to, from, from, from, rows_.size(), columns.size());
+        }
+    }
+
+    // Adds this thread's totals, in the order of threads: the same sum every time.
+    void add_totals() const {
+        std::size_t next = 0;
+        for (std::size_t i = 0; i < views_.size(); ++i) {
+            if (program_.places[i].kind != PlaceKind::total) continue;
+            auto* to = reinterpret_cast<float*>(call_.totals[next++]);
+            const Part columns = columns_of(program_.places[i].width);
+            const auto* from = reinterpret_cast<const float*>(views_[i].data);
+            for (std::size_t c = columns.begin; c < columns.end; ++c) to[c] += from[c];
+        }
+    }
+
+  private:
+    [[nodiscard]] std::size_t element(const Place& place) const {
+        return place.kind == PlaceKind::operand ? product_.bytes : 4;
+    }
+    [[nodiscard]] std::size_t row_width(const Place& place) const {
+        return padded(place.width, std::max(product_.depth_align, line));
+    }
+    [[nodiscard]] std::size_t step_bytes(const Place& place) const {
+        if (place.kind != PlaceKind::local && place.kind != PlaceKind::operand) return 0;
+        const std::size_t rows = padded(rows_.size(), product_.row_align);
+        const std::size_t one = padded(rows * row_width(place) * element(place), 64);
+        return place.kind == PlaceKind::operand ? 2 * one : one;
+    }
+    [[nodiscard]] char* operand_copy(std::size_t i, std::size_t step) const {
+        return operands_[i] + (step % 2) * step_bytes(program_.places[i]) / 2;
+    }
+    [[nodiscard]] bool view_is_operand(const Place& place) const {
+        return place.kind == PlaceKind::operand && program_.half;
+    }
+    [[nodiscard]] Op store_op() const { return kernels_.native_half ? Op::store_bf16 : Op::round_bf16; }
+    [[nodiscard]] Elementwise elementwise(Op op) const { return kernels_.elementwise[static_cast<std::size_t>(op)]; }
+    [[nodiscard]] Part columns_of(std::size_t width) const { return by_columns_ && width > 1 ? columns_ : Part{0, width}; }
+
+    // Products are numbered through all stages.
+    [[nodiscard]] std::size_t packed_index(std::size_t stage, std::size_t product) const {
+        for (std::size_t i = 0; i < stage; ++i) product += program_.stages[i].products.size();
+        return product;
+    }
+
+    void resolve(std::size_t t, std::size_t s) {
+        std::size_t next = 0;
+        for (std::size_t i = 0; i < views_.size(); ++i) {
+            const PlaceKind kind = program_.places[i].kind;
+            View& view = views_[i];
+            if (kind == PlaceKind::operand) {
+                view.data = operand_copy(i, s);
+            } else if (kind == PlaceKind::given || kind == PlaceKind::given_bf16) {
+                const Binding& binding = call_.bindings[next++];
+                view.data = reinterpret_cast<char*>(binding.base) + static_cast<std::int64_t>(t) * binding.step *
+                                                                        static_cast<std::int64_t>(view.element);
+                view.stride = binding.row;
+            }
+        }
+    }
+
+    static Tile tile(const View& view, std::size_t row, std::size_t column) {
+        const auto at = static_cast<std::ptrdiff_t>(row) * view.stride +
+                        (view.narrow ? 0 : static_cast<std::ptrdiff_t>(column));
+        return {reinterpret_cast<float*>(view.data + at * static_cast<std::ptrdiff_t>(view.element)), view.stride};
+    }
+
+    void multiply(const ProductCode& code, std::size_t index, std::size_t s) {
+        const PackedWeights& packed = packed_[index];
+        Operand operands[64];
+        for (std::size_t k = 0; k < code.terms.size(); ++k) {
+            const Term& term = code.terms[k];
+            View view = views_[term.operand];
+            if (program_.places[term.operand].kind == PlaceKind::operand)
+                view.data = operand_copy(term.operand, term.previous ? s + 1 : s);
+            operands[k] = {view.data + static_cast<std::ptrdiff_t>(rows_.begin) * view.stride *
+                                           static_cast<std::ptrdiff_t>(view.element),
+                           view.stride, packed.depths[k]};
+        }
+        const Part columns = columns_of(code.columns);
+        if (columns.size() == 0) return;
+        const View& out = views_[code.out];
+        auto* C = reinterpret_cast<float*>(out.data) + static_cast<std::ptrdiff_t>(rows_.begin) * out.stride;
+        product_.multiply(operands, code.terms.size(), rows_.size(),
+                          packed.data + columns.begin * packed.depth * product_.bytes, columns.size(),
+                          C + columns.begin, out.stride);
+    }
+
+    void interpret(const StageCode& stage) {
+        std::size_t widest = 1;
+        for (const CodeSegment& segment : stage.segments)
+            widest = std::max(widest, columns_of(segment.width).size());
+        const std::size_t height = std::max<std::size_t>(1, block_ / widest);
+        for (std::size_t row = rows_.begin; row < rows_.end; row += height) {
+            const std::size_t rows = std::min(height, rows_.end - row);
+            for (const CodeSegment& segment : stage.segments) {
+                if (segment.code.size() == 1 && segment.code[0].rowwise) {
+                    row_operation(segment.code[0], row, rows);
+                    continue;
+                }
+                const Part columns = columns_of(segment.width);
+                for (std::size_t c = columns.begin; c < columns.end; c += block_)
+                    elements(segment, row, rows, c, std::min(block_, columns.end - c));
+            }
+        }
+    }
+
+    void elements(const CodeSegment& segment, std::size_t row, std::size_t rows, std::size_t column,
+                  std::size_t columns) {
+        const auto at = [&](std::size_t i) -> Tile {
+            if (i < program_.registers) return {reinterpret_cast<float*>(views_[i].data), static_cast<std::ptrdiff_t>(columns)};
+            if (program_.places[i].kind == PlaceKind::constant) return {reinterpret_cast<float*>(views_[i].data), 0};
+            return tile(views_[i], row, column);
+        };
+        for (const Instruction& code : segment.code) {
+            auto op = static_cast<Op>(code.op);
+            if (op == Op::store_bf16 && program_.places[code.out].kind == PlaceKind::operand) op = store_op();
+            elementwise(op)(at(code.out), at(code.a), at(code.b), at(code.c), rows, columns);
+        }
+    }
+
+    void row_operation(const Instruction& code, std::size_t row, std::size_t rows) {
+        const auto width = [&](std::uint16_t i) { return program_.places[i].width; };
+        kernels_.rowwise[code.op](tile(views_[code.out], row, 0), tile(views_[code.a], row, 0),
+                                  tile(views_[code.b], row, 0), rows, width(code.out), width(code.a), width(code.b),
+                                  code.first, code.second);
+    }
+
+    const Program& program_;
+    const Call& call_;
+    const Kernels& kernels_;
+    const Product& product_;
+    const std::vector<PackedWeights>& packed_;
+    const Part rows_, columns_;
+    const bool by_columns_;
+    Barrier& barrier_;
+    std::vector<View> views_;
+    std::vector<char*> operands_;
+    const std::size_t block_;
+};
+
+} // namespace ifog
