@@ -26,6 +26,7 @@ from ifog.generation import Sampling, generate
 __all__ = ["Contestant", "check", "contestants", "run"]
 
 VOCABULARY, EMBEDDING, HIDDEN = 96, 64, 512
+REST = 0.2  # seconds in which onnxruntime's threads stop spinning
 ONNX_GATES, TORCH_GATES = "iofg", "ifgo"
 
 
@@ -81,7 +82,7 @@ def run(report: Report, limits: Limits, precisions: Sequence[Precision], quick: 
     for one in all_of_them:
         check(one, model)
     length = 20 if quick else 500
-    rounds = interleaved([partial(one.draw, length, False) for one in all_of_them], limits)
+    rounds = interleaved([partial(one.draw, length, False) for one in all_of_them], limits, REST)
     medians = [statistics.median(ms) for ms in rounds]
     ours = [one for one in all_of_them if one.name == "ifog"]
     print(f"{'':<24}{'characters/s':>13}{'spread':>8}" + "".join(f"{f'ifog {o.precision} ×':>14}" for o in ours))

@@ -81,8 +81,14 @@ def compare(case: Case, what: What, limits: Limits) -> Row:
     return Row(case.cell, str(case.size), case.precision, what, peer.name, ours_ms, peer_ms, case.flops)
 
 
-def interleaved(calls: Sequence[Call], limits: Limits) -> list[list[float]]:
-    """Times each call in turn, again and again; gives its rounds, in milliseconds for one call."""
+def interleaved(calls: Sequence[Call], limits: Limits, rest: float = 0.0) -> list[list[float]]:
+    """Times each call in turn, again and again; gives its rounds, in milliseconds for one call.
+
+    Args:
+        calls: What to time.
+        limits: How often.
+        rest: Seconds before each turn: a pool of threads that still spins after its own would slow the next.
+    """
     gc.collect()
     gc.disable()
     try:
@@ -92,6 +98,7 @@ def interleaved(calls: Sequence[Call], limits: Limits) -> list[list[float]]:
         found: list[list[float]] = [[] for _ in calls]
         for _ in range(limits.count(round_ms)):
             for call, n, rounds in zip(calls, repeats, found, strict=True):
+                time.sleep(rest)
                 rounds.append(_timed(call, n))
     finally:
         gc.enable()
