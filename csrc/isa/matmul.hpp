@@ -88,6 +88,15 @@ static inline void keep([[maybe_unused]] Vector& v) {
 #endif
 }
 
+// The lines of C that a block will write: to have them by then, for they come from far where C is large.
+template <std::size_t Rows, std::size_t Vectors>
+static inline void fetch_results(const Job& job, const Place& place) {
+    for (std::size_t r = 0; r < Rows; ++r) {
+        const float* out = job.C + static_cast<std::ptrdiff_t>(place.row + r) * job.ldc + place.column;
+        for (std::size_t v = 0; v < Vectors; v += line_bytes / sizeof(Vector)) __builtin_prefetch(out + v * lanes, 1);
+    }
+}
+
 // What a block summed, into C.
 template <std::size_t Rows, std::size_t Vectors>
 static inline void store_sums(const Job& job, const Place& place, const Vector (&sum)[Rows][Vectors]) {
@@ -108,6 +117,7 @@ struct FloatKernel {
     template <std::size_t Rows, std::size_t Vectors, std::size_t Panels>
     static void block(const Job& job, const Place& place, const float* packed) {
         const char* ahead = place.ahead;
+        if constexpr (Rows >= fetching_rows) fetch_results<Rows, Panels * Vectors>(job, place);
         Vector sum[Rows][Panels * Vectors] = {};
         for (std::size_t i = 0; i < job.operand_count; ++i) {
             const Operand& operand = job.operands[i];
