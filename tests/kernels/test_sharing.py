@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import ifog
 from ifog.kernels.sharing import Piece, Shared, side_by_side
 
 
@@ -64,3 +65,12 @@ def test_parameters_of_their_own_are_themselves() -> None:
     found = Shared.of(tensors).parameters(tuple(tensors.values()))
     assert list(found) == ["W", "b"]
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
+def test_gradients_of_two_tensors_that_are_added_up_have_memory_of_their_own() -> None:
+    layer = ifog.LSTM(3, 4)
+    layer(torch.randn(5, 2, 3))[0].sum().backward()
+    assert layer.bias_ih_l0.grad is not None
+    assert layer.bias_hh_l0.grad is not None
+    assert torch.equal(layer.bias_ih_l0.grad, layer.bias_hh_l0.grad)
+    assert layer.bias_ih_l0.grad.data_ptr() != layer.bias_hh_l0.grad.data_ptr()

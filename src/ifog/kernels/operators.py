@@ -259,7 +259,7 @@ def _sequence_backward(*arguments: Any) -> list[Tensor]:
         arrays = _restored(call, loops, inputs, output, rest)
         values = outside.Values(loops, shared.summed, inputs)
         values.update(zip(call.of.before(loops), rest, strict=True))
-        saved = cpu.Saved(loops, shared.summed, inputs, values, arrays)
+        saved = cpu.Saved(loops, shared.summed, inputs, values, cpu.Arrays(arrays))
         d_x, d_first, found = cpu.backward(saved, d_output, d_last, d_gates)
         results = [*d_first, *found]
         if _has_gradient(call):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from ifog.compiler import evaluation
 from ifog.compiler.graph import Node, matrices
 from ifog.compiler.loops import Block, Loops
 from ifog.kernels.sharing import Shared, side_by_side
-from ifog.kernels.weight_gradients import Outer, in_order, outers, span
+from ifog.kernels.weight_gradients import Outer, in_engine, in_order, outers, span
 
 if TYPE_CHECKING:
     from ifog.kernels.cpu import Tensors
@@ -74,6 +74,8 @@ def before(loops: Loops, shared: Shared, inputs: Tensors, arrays: Arrays) -> Val
     """Constants, and values of the input; products of the input that the engine doesn't make go to their blocks."""
     plan = loops.plan
     values = Values(loops, shared, inputs)
+    if inputs.x.is_floating_point() and _engine_does_before(loops):
+        return values
     _run(plan.graph.nodes, plan.constant, values)
     made = {p.out for p in loops.before} if inputs.x.is_floating_point() or looks_up(loops, inputs.x) else set[int]()
     for stage in plan.input:
@@ -83,6 +85,14 @@ def before(loops: Loops, shared: Shared, inputs: Tensors, arrays: Arrays) -> Val
                 _project(loops, values, arrays, run)
         evaluation.run_operations(plan.graph.nodes, stage.program, values)
     return values
+
+
+@lru_cache(maxsize=512)
+def _engine_does_before(loops: Loops) -> bool:
+    """Whether products of a float input are all there is before the loop."""
+    made = {p.out for p in loops.before}
+    products = {p for s in loops.plan.input for g in s.products for p in g}
+    return products <= made and not loops.plan.constant and not any(s.program for s in loops.plan.input)
 
 
 def looks_up(loops: Loops, x: Tensor) -> bool:
@@ -206,9 +216,33 @@ def after(
     loops: Loops, shared: Shared, inputs: Tensors, values: Values, arrays: Arrays, totals: Totals
 ) -> tuple[Tensor | None, list[Tensor]]:
     """The gradients of the input and of the weights."""
+    roles = _engine_does_after(loops, shared) if inputs.x.is_floating_point() else None
+    if roles is not None:
+        # one object for tensors with one gradient, which tells autograd to copy it
+        each = {r: totals.memory[r.start : r.stop] if isinstance(r, range) else arrays[r] for r in dict.fromkeys(roles)}
+        return arrays["d_x"] if loops.after else None, [each[role] for role in roles]
     found = _After(loops, shared, inputs, values, arrays, totals)
     d_x = found.run()
     return d_x, [found.of_tensor(names) for names in shared.rows]
+
+
+@lru_cache(maxsize=512)
+def _engine_does_after(loops: Loops, shared: Shared) -> tuple[Any, ...] | None:
+    """For each tensor, the array or the part of the totals that is its gradient; None: more is to be computed."""
+    program = loops.gradients
+    assert program is not None
+    offsets, _, sums = totals_layout(loops, shared)
+    made = {p.out for p in loops.after} | set(offsets)
+    stages = (*program.input.stages, *program.constant.stages)
+    computed = {n for s in stages for n in (*s.program, *(p for g in s.products for p in g))}
+    found = [outer for part in outers(loops, shared).values() for outer in part]
+    engine = {e.role for e in in_engine(loops, shared, False)}
+    known: dict[tuple[str, ...], Any] = {names: range(*ends) for names, ends in sums.items()}
+    known |= {outer.whole: outer.role for outer in found}
+    complete = loops.after or not loops.options.input_gradient
+    if complete and computed <= made and all(o.role in engine for o in found) and known.keys() >= set(shared.rows):
+        return tuple(known[names] for names in shared.rows)
+    return None
 
 
 class _After:

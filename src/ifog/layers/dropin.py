@@ -151,7 +151,8 @@ class _DropIn(Stack):
         """The stacked weights themselves, with the rows of each gate."""
         if not self.bias:  # the cell's biases are zeros that no tensor holds
             return None
-        return Weights(self._shared, tuple(self.all_weights[layer * self.directions + direction]))
+        names = self.all_weight_names[layer * self.directions + direction]
+        return Weights(self._shared, tuple([getattr(self, name) for name in names]))
 
     def _share(self) -> Shared:
         """Which rows of the stacked weights each parameter of the cell is."""

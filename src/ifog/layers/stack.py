@@ -65,6 +65,8 @@ class Stack(nn.Module):
         self.backend, self.vocabulary, self.precision = backend, vocabulary, precision
         graph = plans[0].graph
         self.state_names = tuple(s.name for s in graph.states)
+        # columns of each packed state: layers may differ where a state is as wide as the input
+        self._widths = tuple(max(sizes) for sizes in zip(*(p.graph.state_sizes for p in plans), strict=True))
         self.cell_name = graph.name
         state_type(self.cell_name, self.state_names)  # made here, where no tracer is watching
 
@@ -155,14 +157,10 @@ class Stack(nn.Module):
             return value.squeeze(1)
         return value.transpose(0, 1) if self.batch_first else value
 
-    def _widths(self) -> tuple[int, ...]:
-        """Columns of each packed state: layers may differ where a state is as wide as the input."""
-        return tuple(max(sizes) for sizes in zip(*(p.graph.state_sizes for p in self.plans), strict=True))
-
     def pack(self, states: States, batched: bool) -> Any:
         """The named tuple of all layers' and directions' states, each `(layers * directions, B, n)`."""
         packed: list[Tensor] = []
-        for k, width in enumerate(self._widths()):
+        for k, width in enumerate(self._widths):
             rows = [
                 s[k] if s[k].shape[-1] == width else nn.functional.pad(s[k], (0, width - s[k].shape[-1]))
                 for s in states
@@ -179,7 +177,7 @@ class Stack(nn.Module):
             raise ShapeError(
                 f"state: {type(self).__name__} has {len(names)} states ({', '.join(names)}), got {len(parts)} tensors"
             )
-        for name, part, width in zip(names, parts, self._widths(), strict=True):
+        for name, part, width in zip(names, parts, self._widths, strict=True):
             wanted = (count, batch, width) if batched else (count, width)
             if tuple(part.shape) != wanted:
                 raise ShapeError(
