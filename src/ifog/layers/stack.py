@@ -68,7 +68,9 @@ class Stack(nn.Module):
         # columns of each packed state: layers may differ where a state is as wide as the input
         self._widths = tuple(max(sizes) for sizes in zip(*(p.graph.state_sizes for p in plans), strict=True))
         self.cell_name = graph.name
-        state_type(self.cell_name, self.state_names)  # made here, where no tracer is watching
+        # made here, where no tracer is watching: a cached property takes a lock, which a tracer may refuse
+        state_type(self.cell_name, self.state_names)
+        self._draws = any(p.graph.masks for p in plans)
 
     @property
     def directions(self) -> int:
@@ -241,7 +243,7 @@ class Stack(nn.Module):
         if direction:
             order, span = reversal(steps, span, x.device)
             x = _reorder(x, order)
-        masks = draw(plan.graph, steps, batch, states[0], self.training)
+        masks = draw(plan.graph, steps, batch, states[0], self.training) if self._draws else ()
         restart = None if span.reset is None else start
         inputs = Inputs(x, states, parameters, masks, span.valid, span.reset, restart)
         names = tuple(name for name, _ in plan.graph.names) if gates else ()
