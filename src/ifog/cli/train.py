@@ -185,7 +185,9 @@ def train(
     save_seconds: Annotated[float | None, _option("save_seconds", RECORDS, "Seconds between checkpoints.")] = None,
     seed: Annotated[int | None, _option("seed", MACHINE, "The same seed repeats a run by steps bit for bit.")] = None,
     device: Annotated[str | None, _option("device", MACHINE, "auto, cpu or cuda.")] = None,
-    precision: Annotated[str | None, _option("precision", MACHINE, "32-true or bf16-mixed.")] = None,
+    precision: Annotated[
+        str | None, _option("precision", MACHINE, "32-true, bf16-mixed, or auto: bf16 where the CPU has it.")
+    ] = None,
 ) -> None:
     """Train a character model on text, show how it goes, and keep everything in a run directory.
 

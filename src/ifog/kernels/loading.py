@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Engine", "EngineMissingWarning", "available", "engine", "instruction_set", "loaded_engine"]
+__all__ = [
+    "Engine",
+    "EngineMissingWarning",
+    "available",
+    "engine",
+    "instruction_set",
+    "loaded_engine",
+    "multiplies_bf16",
+]
 
 
 class EngineMissingWarning(RuntimeWarning):
@@ -133,3 +141,8 @@ def instruction_set() -> str:
 def available() -> bool:
     """Whether the C++ engine is there. Warns of nothing: this is the question, not the use."""
     return not isinstance(_load(), ImportError)
+
+
+def multiplies_bf16() -> bool:
+    """Whether the kernels that would run multiply bf16 in hardware, which is then the fastest they can do."""
+    return available() and loaded_engine().native_half(instruction_set())

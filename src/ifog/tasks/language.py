@@ -106,7 +106,7 @@ def train(
     if cell is not None:
         options["cell"] = cell if isinstance(cell, str) else cell.name
     seconds = None if budget is None else parse_budget(budget)
-    settings = LanguageOptions.given(min_char_rnn=min_char_rnn, steps=steps, budget=seconds, **options)
+    settings = LanguageOptions.given(min_char_rnn=min_char_rnn, steps=steps, budget=seconds, **options).decided()
     settings.training()  # refuses what is out of range before anything is written
     corpus = _corpus(files, text)
     path = _new_path(out, _name(files, text))

@@ -39,6 +39,7 @@ MIN_CHAR_RNN: Mapping[str, Any] = {
     "evaluate_every": 100,
     "log_every": 100,
     "validation_fraction": 0.0,
+    "precision": "32-true",
 }
 
 
@@ -64,6 +65,8 @@ class LanguageOptions:
         steps: updates in all; or:
         budget: seconds in all.
         seed: of the initial weights and everything random.
+        precision: "32-true", "bf16-mixed" (products on operands rounded to bf16), or "auto", which a run decides once:
+            bf16-mixed on a CPU that multiplies bf16 in hardware.
 
     The other fields are those of `ifog.training.TrainingConfig`.
 
@@ -103,7 +106,7 @@ class LanguageOptions:
     save_seconds: float = 60.0
     seed: int = 0
     device: str = "auto"
-    precision: str = "32-true"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         if self.tokenizer not in ("char", "byte"):
@@ -142,6 +145,18 @@ class LanguageOptions:
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values that JSON can hold."""
         return dataclasses.asdict(self)
+
+    def decided(self) -> LanguageOptions:
+        """The same with nothing left to this machine, so that a run goes on elsewhere as it began."""
+        import torch
+
+        from ifog.kernels.loading import multiplies_bf16
+
+        if self.precision != "auto":
+            return self
+        on_cpu = self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
+        fast = on_cpu and multiplies_bf16()
+        return dataclasses.replace(self, precision="bf16-mixed" if fast else "32-true")
 
     def training(self) -> TrainingConfig:
         """The trainer's part of the options.
