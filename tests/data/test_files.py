@@ -65,8 +65,8 @@ def test_a_text_too_short_to_split_is_an_error(tmp_path: Path, text: str) -> Non
 def test_a_fraction_or_tokenizer_out_of_range_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="between 0 and 1"):
         prepare_text(Corpus.from_text("abc"), tmp_path, validation_fraction=1.0)
-    with pytest.raises(ConfigError, match="'byte' and 'char'"):
-        prepare_text(Corpus.from_text("abc"), tmp_path, tokenizer="word")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="'bpe', 'byte', 'char' and 'word'"):
+        prepare_text(Corpus.from_text("abc"), tmp_path, tokenizer="syllable")  # type: ignore[arg-type]
 
 
 def test_damaged_ids_are_an_error(tmp_path: Path) -> None:

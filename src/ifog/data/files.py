@@ -14,13 +14,16 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
+from ifog.data.bpe import BPETokenizer
 from ifog.data.corpus import Corpus
 from ifog.data.tokenizers import ByteTokenizer, CharTokenizer, Ids, Tokenizer, id_dtype, load_tokenizer
+from ifog.data.words import WordTokenizer
 from ifog.errors import ConfigError, DataError, RunError
 
 __all__ = ["TextData", "encode_corpus", "open_text", "prepare_text"]
 
 _COPIED = 1 << 22
+_SUBWORDS = 8192
 _NAMES = ("train", "validation")
 
 
@@ -45,27 +48,32 @@ def prepare_text(
     corpus: Corpus,
     directory: str | Path,
     *,
-    tokenizer: Literal["char", "byte"] | Tokenizer = "char",
+    tokenizer: Literal["char", "byte", "word", "bpe"] | Tokenizer = "char",
     validation: Corpus | None = None,
     validation_fraction: float = 0.1,
+    vocabulary_size: int | None = None,
+    minimum_count: int | None = None,
 ) -> TextData:
     """Write tokenizer.json, train.ids and validation.ids into `directory`.
 
     Args:
         corpus: The text.
         directory: An existing directory, usually the run's.
-        tokenizer: "char" takes the alphabet from the text (and the validation text); or a tokenizer.
+        tokenizer: "char" takes the alphabet from the text (and the validation text); "word" and "bpe" learn their
+            vocabulary from the text alone; "byte" needs none; or a tokenizer.
         validation: A separate text to hold out; without it the end of `corpus` is held out.
         validation_fraction: How much of the end, 0 < fraction < 1.
+        vocabulary_size: Largest V of "word" (without it: no limit) or "bpe" (without it: 8,192).
+        minimum_count: Words of "word" that occur less often are `<unk>`; without it: 1, which keeps every word.
 
     Raises:
         DataError: The text is empty, binary, not UTF-8, too short to split, or holds characters unknown to `tokenizer`.
-        ConfigError: The fraction is out of its range.
+        ConfigError: A number is out of its range, or `tokenizer` has no use for it.
         RunError: The disk is full.
     """
     if not 0 < validation_fraction < 1:
         raise ConfigError(f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, such as 0.1.")
-    chosen = _tokenizer(tokenizer, corpus, validation)
+    chosen = _tokenizer(tokenizer, corpus, validation, vocabulary_size, minimum_count)
     folder = Path(directory)
     train, held_out = folder / "train.ids", folder / "validation.ids"
     try:
@@ -77,7 +85,7 @@ def prepare_text(
             count -= held_out_count
             if min(count, held_out_count) < 2:
                 raise DataError(
-                    f"{corpus.description} has {count + held_out_count} characters, too few to hold out "
+                    f"{corpus.description} has {count + held_out_count} tokens, too few to hold out "
                     f"{validation_fraction:.0%} for validation; give a longer text."
                 )
             _move_tail(train, held_out, count * id_dtype(chosen.vocabulary_size).itemsize)
@@ -123,13 +131,31 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, path: str | Path) -> Ids
     return _map(target, id_dtype(tokenizer.vocabulary_size), count)
 
 
-def _tokenizer(wanted: str | Tokenizer, corpus: Corpus, validation: Corpus | None) -> Tokenizer:
+def _tokenizer(
+    wanted: str | Tokenizer,
+    corpus: Corpus,
+    validation: Corpus | None,
+    vocabulary_size: int | None,
+    minimum_count: int | None,
+) -> Tokenizer:
+    if wanted not in ("bpe", "word") and vocabulary_size is not None:
+        raise ConfigError(
+            f"vocabulary_size is {vocabulary_size}, but only tokenizer='word' and 'bpe' choose one; leave it out."
+        )
+    if wanted != "word" and minimum_count is not None:
+        raise ConfigError(f"minimum_count is {minimum_count}, but only tokenizer='word' counts words; leave it out.")
     if not isinstance(wanted, str):
         return wanted
     if wanted == "byte":
         return ByteTokenizer()
+    if wanted == "word":
+        least = 1 if minimum_count is None else minimum_count
+        return WordTokenizer.from_chunks(corpus.texts(), minimum_count=least, vocabulary_size=vocabulary_size)
+    if wanted == "bpe":
+        size = _SUBWORDS if vocabulary_size is None else vocabulary_size
+        return BPETokenizer.from_chunks(corpus.texts(), vocabulary_size=size)
     if wanted != "char":
-        raise ConfigError(f"tokenizer is {wanted!r}; known are 'byte' and 'char'.")
+        raise ConfigError(f"tokenizer is {wanted!r}; known are 'bpe', 'byte', 'char' and 'word'.")
     texts = (text for part in (corpus, validation) if part is not None for text in part.texts())
     return CharTokenizer.from_chunks(texts)
 
@@ -155,14 +181,17 @@ def _write_ids(corpus: Corpus, tokenizer: Tokenizer, file: BinaryIO) -> int:
         for blob in corpus.blobs():
             count += file.write(blob)
         return count
+    encoder = tokenizer.encoder()
     for text in corpus.texts():
         try:
-            ids = tokenizer.encode(text)
+            ids = encoder.feed(text)
         except DataError as error:
             raise DataError(f"{corpus.description}, {count} characters from its start: {error}") from error
         file.write(ids.tobytes())
         count += len(ids)
-    return count
+    ids = encoder.finish()
+    file.write(ids.tobytes())
+    return count + len(ids)
 
 
 def _move_tail(source: Path, target: Path, start: int) -> None:

@@ -1,7 +1,7 @@
-"""Turn text into ids and back: by character or by byte.
+"""Turn text into ids and back: what every tokenizer is asked for, and the two without a vocabulary to learn.
 
-Owns the two tokenizers, their JSON files and streaming decoders. Takes text, gives NumPy arrays of ids.
-Never reads a corpus and never knows a model.
+Owns the protocols, the character and the byte tokenizer, tokenizer.json and its reading. Words are in `words`, byte
+pairs in `bpe`. Takes text, gives NumPy arrays of ids. Never reads a corpus and never knows a model.
 """
 
 from __future__ import annotations
@@ -15,10 +15,22 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ifog.errors import DataError, RunError
+from ifog.errors import ConfigError, DataError, RunError
 from ifog.runs import write_atomically
 
-__all__ = ["ByteTokenizer", "CharTokenizer", "Decoder", "Ids", "Tokenizer", "id_dtype", "load_tokenizer"]
+__all__ = [
+    "ByteTokenizer",
+    "CharTokenizer",
+    "Decoder",
+    "Encoder",
+    "Ids",
+    "Tokenizer",
+    "checked_ids",
+    "id_dtype",
+    "joined",
+    "load_tokenizer",
+    "write_tokenizer",
+]
 
 Ids: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint32]
 
@@ -27,11 +39,30 @@ _UTF32 = "utf-32-le"
 
 
 def id_dtype(vocabulary_size: int) -> np.dtype[Any]:
-    """The smallest little-endian unsigned type that holds every id."""
-    for name in ("<u1", "<u2"):
+    """The smallest little-endian unsigned type that holds every id.
+
+    Raises:
+        ConfigError: There are more ids than 32 bits can tell apart.
+    """
+    for name in ("<u1", "<u2", "<u4"):
         if vocabulary_size <= np.iinfo(name).max + 1:
             return np.dtype(name)
-    return np.dtype("<u4")
+    raise ConfigError(
+        f"the vocabulary has {vocabulary_size} tokens, but an id has 32 bits, which tell {2**32} apart; "
+        f"give a smaller vocabulary size, or a higher minimum count."
+    )
+
+
+class Encoder(Protocol):
+    """Encodes a text that comes in pieces, which may be cut anywhere, to the ids of the whole."""
+
+    def feed(self, text: str) -> Ids:
+        """The ids that this piece completes, shape (length,)."""
+        ...
+
+    def finish(self) -> Ids:
+        """The ids of what is left at the end, shape (length,)."""
+        ...
 
 
 class Decoder(Protocol):
@@ -65,6 +96,10 @@ class Tokenizer(Protocol):
 
     def encode_bytes(self, content: bytes) -> Ids:
         """UTF-8 to ids, shape (length,)."""
+        ...
+
+    def encoder(self) -> Encoder:
+        """A new encoder for a text in pieces."""
         ...
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -138,15 +173,17 @@ class CharTokenizer:
         """UTF-8 to ids, shape (length,)."""
         return self.encode(content.decode("utf-8"))
 
+    def encoder(self) -> Encoder:
+        """A new encoder for a text in pieces."""
+        return _PieceEncoder(self)
+
     def decode(self, ids: Iterable[int]) -> str:
         """Ids to text.
 
         Raises:
             DataError: An id is outside 0 ... V - 1.
         """
-        array = np.asarray(ids if isinstance(ids, np.ndarray) else [int(i) for i in ids], dtype=np.int64)
-        _check_ids(array, self.vocabulary_size)
-        return _text(self._points[array])
+        return _text(self._points[checked_ids(ids, self.vocabulary_size)])
 
     def decoder(self) -> Decoder:
         """A new streaming decoder."""
@@ -154,7 +191,7 @@ class CharTokenizer:
 
     def save(self, path: str | Path) -> None:
         """Write tokenizer.json atomically."""
-        _write(path, {"kind": self.kind, "alphabet": self.alphabet})
+        write_tokenizer(path, {"kind": self.kind, "alphabet": self.alphabet})
 
 
 class ByteTokenizer:
@@ -176,15 +213,17 @@ class ByteTokenizer:
         """Bytes to ids, shape (bytes,)."""
         return np.frombuffer(content, dtype="<u1")
 
+    def encoder(self) -> Encoder:
+        """A new encoder for a text in pieces."""
+        return _PieceEncoder(self)
+
     def decode(self, ids: Iterable[int]) -> str:
         """Ids to text; bytes that are no UTF-8 become replacement signs.
 
         Raises:
             DataError: An id is outside 0 ... 255.
         """
-        array = np.asarray(ids if isinstance(ids, np.ndarray) else [int(i) for i in ids], dtype=np.int64)
-        _check_ids(array, self.vocabulary_size)
-        return array.astype(np.uint8).tobytes().decode("utf-8", "replace")
+        return checked_ids(ids, self.vocabulary_size).astype(np.uint8).tobytes().decode("utf-8", "replace")
 
     def decoder(self) -> Decoder:
         """A new streaming decoder."""
@@ -192,7 +231,20 @@ class ByteTokenizer:
 
     def save(self, path: str | Path) -> None:
         """Write tokenizer.json atomically."""
-        _write(path, {"kind": self.kind})
+        write_tokenizer(path, {"kind": self.kind})
+
+
+class _PieceEncoder:
+    """Where each piece's ids are those of the piece alone."""
+
+    def __init__(self, tokenizer: CharTokenizer | ByteTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def feed(self, text: str) -> Ids:
+        return self._tokenizer.encode(text)
+
+    def finish(self) -> Ids:
+        return self._tokenizer.encode("")
 
 
 class _CharDecoder:
@@ -217,12 +269,15 @@ class _ByteDecoder:
         return self._decoder.decode(b"", final=True)
 
 
-def load_tokenizer(path: str | Path) -> CharTokenizer | ByteTokenizer:
+def load_tokenizer(path: str | Path) -> Tokenizer:
     """Read tokenizer.json.
 
     Raises:
         RunError: The file is missing or damaged.
     """
+    from ifog.data.bpe import BPETokenizer  # these two need this module
+    from ifog.data.words import WordTokenizer
+
     try:
         content: Any = json.loads(Path(path).read_bytes())
         kind = content["kind"]
@@ -230,9 +285,46 @@ def load_tokenizer(path: str | Path) -> CharTokenizer | ByteTokenizer:
             return ByteTokenizer()
         if kind == CharTokenizer.kind:
             return CharTokenizer(content["alphabet"])
+        if kind == WordTokenizer.kind:
+            return WordTokenizer(content["words"])
+        if kind == BPETokenizer.kind:
+            return BPETokenizer(json.dumps(content["model"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, DataError) as error:
         raise RunError(f"{path} is no tokenizer file: {error}. Restore it from a copy, or train anew.") from error
-    raise RunError(f"{path} holds a tokenizer of kind {kind!r}; known are 'byte' and 'char'.")
+    raise RunError(f"{path} holds a tokenizer of kind {kind!r}; known are 'bpe', 'byte', 'char' and 'word'.")
+
+
+def joined(parts: Sequence[Ids], dtype: np.dtype[Any]) -> Ids:
+    """Arrays of ids one after another, shape (length,); none of them gives an empty array."""
+    return np.concatenate([np.empty(0, dtype), *parts])
+
+
+def checked_ids(ids: Iterable[int], vocabulary_size: int) -> NDArray[np.int64]:
+    """Ids as an array, shape (length,).
+
+    Raises:
+        DataError: An id is outside 0 ... V - 1.
+    """
+    array = np.asarray(ids if isinstance(ids, np.ndarray) else [int(i) for i in ids], dtype=np.int64)
+    if array.size and (array.min() < 0 or array.max() >= vocabulary_size):
+        wrong: Sequence[int] = array[(array < 0) | (array >= vocabulary_size)].tolist()
+        raise DataError(f"the id {wrong[0]} is outside 0 ... {vocabulary_size - 1}, the ids of this tokenizer.")
+    return array
+
+
+def write_tokenizer(path: str | Path, content: dict[str, Any]) -> None:
+    """Write tokenizer.json atomically.
+
+    Raises:
+        RunError: The disk is full.
+    """
+    target = Path(path)
+    try:
+        write_atomically(target, json.dumps(content).encode())
+    except OSError as error:
+        raise RunError(
+            f"{target} can't be written: {error.strerror or error}. Free some space and start again."
+        ) from error
 
 
 def _code_points(text: str) -> NDArray[np.uint32]:
@@ -250,19 +342,3 @@ def _unknown(character: str, position: int, alphabet: str) -> str:
         f"{len(alphabet)} characters of this tokenizer, {shown!r}. Leave it out, or train with --tokenizer byte, "
         f"which takes any text."
     )
-
-
-def _check_ids(ids: NDArray[np.int64], vocabulary_size: int) -> None:
-    if ids.size and (ids.min() < 0 or ids.max() >= vocabulary_size):
-        wrong: Sequence[int] = ids[(ids < 0) | (ids >= vocabulary_size)].tolist()
-        raise DataError(f"the id {wrong[0]} is outside 0 ... {vocabulary_size - 1}, the ids of this tokenizer.")
-
-
-def _write(path: str | Path, content: dict[str, str]) -> None:
-    target = Path(path)
-    try:
-        write_atomically(target, json.dumps(content).encode())
-    except OSError as error:
-        raise RunError(
-            f"{target} can't be written: {error.strerror or error}. Free some space and start again."
-        ) from error
