@@ -17,6 +17,7 @@ from ifog import cells
 from ifog.cells import Cell
 from ifog.errors import ConfigError
 from ifog.layers import Recurrent
+from ifog.layers.cross_entropy import mean_nats, token_nats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -221,9 +222,31 @@ class LanguageModel(nn.Module):
         Returns:
             Logits (T, B, V), and the state after the last step.
         """
+        outputs, state = self.hidden(ids, state)
+        return functional.linear(outputs, self.output_matrix, self.b_y), state
+
+    def hidden(self, ids: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """What the output matrix multiplies after each of the ids (T, B): (T, B, H), and the state after the last."""
         inputs = ids if self.embedding is None else self.dropout(self.embedding(ids))
         outputs, state = self.recurrent(inputs, state)
-        return functional.linear(self.dropout(outputs), self.output_matrix, self.b_y), state
+        return self.dropout(outputs), state
+
+    def loss(self, ids: Tensor, targets: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Mean nats per token (a scalar), without ever holding all scores, and the state after the last step.
+
+        Args:
+            ids: (T, B) int64.
+            targets: (T, B), the ids that came next; a negative one doesn't count.
+            state: from the call before; None starts afresh.
+        """
+        found, state = self.log_prob(ids, targets, state)
+        return mean_nats(-found, targets), state
+
+    def log_prob(self, ids: Tensor, targets: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """The log-probability of each target (T, B), 0 where the target is negative, and the next state."""
+        outputs, state = self.hidden(ids, state)
+        nats = token_nats(outputs.flatten(0, 1), self.output_matrix, self.b_y, targets.flatten())
+        return -nats.view(ids.shape), state
 
     @property
     def output_matrix(self) -> Tensor:
