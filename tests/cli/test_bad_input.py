@@ -77,7 +77,7 @@ def test_bad_utf8_is_fine_as_bytes(ifog, tmp_path: Path) -> None:
         (["--budget", "soon"], "'soon'"),
         (["--budget", "90s"], "both of steps and budget"),
         (["--validation-fraction", "1.5"], "validation_fraction is 1.5"),
-        (["--tokenizer", "word"], "'word'"),
+        (["--tokenizer", "words"], "'words'"),
         (["--cell", "lstn"], "lstn"),
         (["--cell-option", "peephole"], "NAME=VALUE"),
         (["--cell-option", "colour=3"], "colour"),

@@ -53,9 +53,9 @@ def test_every_option_of_training_is_on_the_command_line() -> None:
 
     from ifog.cli.train import train
 
-    named = set(inspect.signature(train).parameters) - {"files", "out"}
+    named = set(inspect.signature(train).parameters) - {"files", "out", "validation"}
     fields = {field.name for field in dataclasses.fields(LanguageOptions)}
-    assert {name.replace("cell_option", "cell_options") for name in named} == fields
+    assert {name.replace("_option", "_options") for name in named} == fields
 
 
 def test_training_prints_figures_and_the_next_commands_and_leaves_a_run(ifog, text: Path, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_options_reach_the_run(ifog, text: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     config = RunDirectory.open(tmp_path / "run").config
     assert config["model"] == {
-        "vocabulary_size": 256, "cell": "gru", "hidden_size": 8, "num_layers": 2, "embedding_size": 4, "dropout": 0.0,
+        "kind": "recurrent", "vocabulary_size": 256, "cell": "gru", "hidden_size": 8, "num_layers": 2, "embedding_size": 4, "dropout": 0.0,
         "tied": False, "options": {},
     }  # fmt: skip
     assert config["options"]["average"] == 0.9

@@ -47,7 +47,7 @@ def test_options_come_back_from_json() -> None:
         ("seed", -1, "at least 0"),
         ("seed", 2**32, "at most 4294967295"),
         ("optimizer", "adam", "'adamw', 'sgd', 'rmsprop', 'adagrad'"),
-        ("schedule", "step", "'cosine', 'constant'"),
+        ("schedule", "step", "'cosine', 'constant', 'exponential'"),
         ("clipping", "yes", "'norm', 'value', 'mean_norm', 'none'"),
         ("device", "tpu", "'auto', 'cpu', 'cuda'"),
         ("precision", "16", "'32-true', 'bf16-mixed'"),

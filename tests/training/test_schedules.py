@@ -20,6 +20,17 @@ def test_a_constant_rate_stays_after_the_warm_up() -> None:
     assert [learning_rate(config, fraction) for fraction in (0.25, 0.5, 1.0)] == [1.0, 2.0, 2.0]
 
 
+def test_an_exponential_rate_is_held_then_falls_by_one_factor_in_equal_times() -> None:
+    config = TrainingConfig(steps=10, learning_rate=2.0, warmup=0.0, hold=0.2, schedule="exponential", floor=0.0625)
+    rates = [learning_rate(config, fraction) for fraction in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)]
+    assert rates == pytest.approx([2.0, 2.0, 1.0, 0.5, 0.25, 0.125])
+
+
+def test_a_cosine_can_be_held_too() -> None:
+    config = TrainingConfig(steps=10, learning_rate=1.0, warmup=0.1, hold=0.5)
+    assert [learning_rate(config, f) for f in (0.05, 0.5, 0.75, 1.0)] == pytest.approx([0.5, 1.0, 0.5, 0.0])
+
+
 def test_without_warm_up_the_first_step_has_the_whole_rate() -> None:
     assert learning_rate(TrainingConfig(steps=10, learning_rate=0.1, warmup=0.0), 0.0) == 0.1
 

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import ifog
-from ifog.cli import cells, compare, evaluate, resume, sample, train
+from ifog.cli import cells, compare, evaluate, ngram, reproduce, resume, sample, train
 from ifog.cli.console import fail, say
 from ifog.errors import IfogError
 
@@ -68,3 +68,6 @@ app.command("eval")(evaluate.evaluate)
 app.command("sample")(sample.sample)
 app.command("compare")(compare.compare)
 app.command("cells")(cells.cells)
+app.command("ngram")(ngram.ngram)
+app.command("reproduce")(reproduce.reproduce)
+app.command("table")(reproduce.table)

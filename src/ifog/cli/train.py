@@ -30,6 +30,12 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="The run directory, which must be new. [dim]\\[default: runs/NAME][/dim]")
     ] = None,
+    validation: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A text that judges the model while it learns, in place of the end of FILES. May be repeated."
+        ),
+    ] = None,
     min_char_rnn: Annotated[
         bool,
         typer.Option(
@@ -41,8 +47,15 @@ def train(
     tokenizer: Annotated[
         str | None,
         _option(
-            "tokenizer", TEXT, "What a token is: char (every character of the text) or byte (any text, 256 tokens)."
+            "tokenizer",
+            TEXT,
+            "What a token is: char (every character of the text), byte (any text, 256 tokens), word (split at white "
+            "space) or bpe (pieces of words).",
         ),
+    ] = None,
+    vocabulary_size: Annotated[
+        int | None,
+        _option("vocabulary_size", TEXT, "Most tokens of word and bpe.", default="every word; 8,192 pieces"),
     ] = None,
     validation_fraction: Annotated[
         float | None,
@@ -101,6 +114,19 @@ def train(
     backend: Annotated[
         str | None, _option("backend", MODEL, "What runs the recurrence: auto chooses the fastest that can.")
     ] = None,
+    model: Annotated[
+        str | None,
+        _option(
+            "model",
+            MODEL,
+            "recurrent (described by the options here), or by --model-option: window, maxent, regularised, mogrifier, "
+            "projected, transformer.",
+        ),
+    ] = None,
+    model_option: Annotated[
+        list[str] | None,
+        _option("model", MODEL, "An option of such a model, such as sizes=[650,650]; may be repeated.", default="none"),
+    ] = None,
     budget: Annotated[
         str | None,
         _option(
@@ -111,6 +137,7 @@ def train(
         ),
     ] = None,
     steps: Annotated[int | None, _option("steps", LENGTH, "Updates in all, in place of a time.")] = None,
+    epochs: Annotated[float | None, _option("epochs", LENGTH, "Passes over the text, in place of a time.")] = None,
     batch_size: Annotated[
         int | None,
         _option(
@@ -140,14 +167,18 @@ def train(
         ),
     ] = None,
     schedule: Annotated[
-        str | None, _option("schedule", OPTIMISER, "cosine (falls to --floor at the end) or constant.")
+        str | None, _option("schedule", OPTIMISER, "cosine or exponential (fall to --floor at the end), or constant.")
     ] = None,
     warmup: Annotated[
         float | None, _option("warmup", OPTIMISER, "Share of the run in which the learning rate rises to its highest.")
     ] = None,
-    floor: Annotated[
-        float | None, _option("floor", OPTIMISER, "Where the cosine ends, as a share of the learning rate.")
+    hold: Annotated[
+        float | None, _option("hold", OPTIMISER, "Share of the run before the learning rate begins to fall.")
     ] = None,
+    floor: Annotated[
+        float | None, _option("floor", OPTIMISER, "Where the fall ends, as a share of the learning rate.")
+    ] = None,
+    momentum: Annotated[float | None, _option("momentum", OPTIMISER, "Of the optimizer sgd.")] = None,
     weight_decay: Annotated[
         float | None, _option("weight_decay", OPTIMISER, "Pull of the matrices towards zero; 0 to 0.1.")
     ] = None,
@@ -197,14 +228,15 @@ def train(
     from ifog.cli.progress import reported
     from ifog.tasks.language import train as start
 
-    if cell_option:
-        given["cell_options"] = dict(_pair(text) for text in given.pop("cell_option"))
+    for name in ("cell_option", "model_option"):
+        if name in given:
+            given[f"{name}s"] = dict(_pair(text, name.replace("_", "-")) for text in given.pop(name))
     with reported() as progress:
         run = start(**given, progress=progress)
     progress.concluded(run)
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def _pair(text: str, option: str) -> tuple[str, Any]:
     """NAME=VALUE, the value as JSON where it is JSON.
 
     Raises:
@@ -214,7 +246,7 @@ def _pair(text: str) -> tuple[str, Any]:
 
     name, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError(f"--cell-option is {text!r}; write it as NAME=VALUE, such as peephole=true.")
+        raise ConfigError(f"--{option} is {text!r}; write it as NAME=VALUE, such as peephole=true or order=5.")
     try:
         return name, json.loads(value)
     except json.JSONDecodeError:

@@ -13,26 +13,21 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
-from torch import nn
-
-import ifog
-from ifog.cells import CATALOGUE
-from ifog.compiler.printing import equations
-from ifog.data import Corpus, encode_corpus, load_tokenizer, open_text, prepare_text
-from ifog.errors import BackendError, CellError, ConfigError, DataError, RunError
-from ifog.models import LanguageModel, LanguageModelConfig
+from ifog.data import Corpus, encode_corpus, load_tokenizer
+from ifog.errors import BackendError, CellError, ConfigError, DataError
+from ifog.models import LanguageModel
 from ifog.runs import RunDirectory
+from ifog.tasks.building import model_of, options_of, prepare, task_of, text_of
 from ifog.tasks.options import DEFAULT_BUDGET, LanguageOptions
-from ifog.tasks.prediction import MinCharRNN, NextToken, figures
-from ifog.training import fit, load_weights, parse_budget, seed_all
+from ifog.tasks.prediction import figures
+from ifog.training import fit, load_weights, parse_budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ifog.cells import Cell
-    from ifog.data import TextData
     from ifog.training import Progress
 
 __all__ = ["Run", "evaluate", "load", "resume", "train"]
@@ -63,8 +58,10 @@ def train(
     files: Files | Sequence[Files] | None = None,
     *,
     text: str | None = None,
+    validation: Files | Sequence[Files] | None = None,
     out: Files | None = None,
     steps: int | None = None,
+    epochs: float | None = None,
     budget: str | float | None = None,
     cell: str | Cell | None = None,
     min_char_rnn: bool = False,
@@ -76,9 +73,11 @@ def train(
     Args:
         files: UTF-8 text, "-" for standard input; none: the source of Python's standard library on this machine.
         text: the text itself, in place of files.
+        validation: texts that judge the model while it learns; none: the end of the text is held back for that.
         out: the run directory, which must be new; by default `runs/NAME`, named after the text.
         steps: updates in all; or:
-        budget: time in all, `"90s"`, `"10m"` or seconds; without either, 60 seconds.
+        epochs: passes over the text; or:
+        budget: time in all, `"90s"`, `"10m"` or seconds; without any of them, 60 seconds.
         cell: a name in the catalogue, or a cell of your own.
         min_char_rnn: the lectures' program exactly; other options given are kept.
         progress: told what happens.
@@ -100,21 +99,22 @@ def train(
         >>> sample(model, "h", 4, sampling=Sampling(greedy=True))
         'ello'
     """
-    if steps is None and budget is None:
+    if steps is None and budget is None and epochs is None:
         budget = DEFAULT_BUDGET
     own_cell = None if isinstance(cell, str) else cell
     if cell is not None:
         options["cell"] = cell if isinstance(cell, str) else cell.name
     seconds = None if budget is None else parse_budget(budget)
-    settings = LanguageOptions.given(min_char_rnn=min_char_rnn, steps=steps, budget=seconds, **options).decided()
+    settings = LanguageOptions.given(min_char_rnn=min_char_rnn, steps=steps, epochs=epochs, budget=seconds, **options)
+    settings = settings.decided()
     settings.training()  # refuses what is out of range before anything is written
-    corpus = _corpus(files, text)
+    corpus, held_out = _corpus(files, text), None if validation is None else _corpus(validation, None)
     path = _new_path(out, _name(files, text))
     before = {path, *path.glob("*")} if path.exists() else set[Path]()
     run = RunDirectory.create(path) if _rank() == 0 else RunDirectory(path)
     try:
         if _rank() == 0:
-            _prepare(run, corpus, settings, own_cell)
+            prepare(run, corpus, held_out, settings, own_cell)
         return _fit(_wait_for(run), own_cell, progress)
     except BaseException as error:
         prepared = (run.path / "config.json").exists() and not isinstance(error, MISTAKES)
@@ -149,7 +149,7 @@ def load(run: Run | Files, which: Literal["best", "last"] = "best", *, cell: Cel
         RunError: no run, no checkpoint yet, a damaged one, or one of another architecture.
     """
     directory = _open(run)
-    model = _model(directory, cell)
+    model = model_of(directory, cell)
     load_weights(model, directory, which)
     return model.eval()
 
@@ -180,32 +180,9 @@ def evaluate(
     directory = _open(run)
     tokenizer = load_tokenizer(directory.path / "tokenizer.json")
     if files is None and text is None:
-        return figures(model, _text(directory).validation, tokenizer)
+        return figures(model, text_of(directory).validation, tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         return figures(model, encode_corpus(_corpus(files, text), tokenizer, Path(folder) / "text.ids"), tokenizer)
-
-
-# What a run is made of
-
-
-def _prepare(run: RunDirectory, corpus: Corpus, options: LanguageOptions, cell: Cell | None) -> None:
-    """Write all that training needs; config.json comes last."""
-    tokenizer = cast('Literal["char", "byte"]', options.tokenizer)
-    if options.validation_fraction:
-        data = prepare_text(corpus, run.path, tokenizer=tokenizer, validation_fraction=options.validation_fraction)
-    else:  # nothing is held out: the model is judged on what it was trained on
-        data = prepare_text(corpus, run.path, tokenizer=tokenizer, validation=corpus)
-    _task(data, options).batches(0, _world())  # refuses a text shorter than one batch
-    model = _built(options, data.tokenizer.vocabulary_size, cell)
-    run.write_config({
-        "ifog": ifog.__version__,
-        "task": "language",
-        "source": corpus.description,
-        "text": data.header,
-        "model": model.config.to_dict(),
-        "equations": _equations(model),
-        "options": options.to_dict(),
-    })  # fmt: skip
 
 
 def _clear(run: RunDirectory, before: set[Path]) -> None:
@@ -217,71 +194,10 @@ def _clear(run: RunDirectory, before: set[Path]) -> None:
             made.unlink(missing_ok=True)
 
 
-def _built(options: LanguageOptions, vocabulary_size: int, cell: Cell | None) -> LanguageModel:
-    return LanguageModel(
-        vocabulary_size,
-        cell=cell or options.cell,
-        hidden_size=options.hidden_size,
-        num_layers=options.num_layers,
-        embedding_size=options.embedding_size,
-        dropout=options.dropout,
-        tied=options.tied,
-        backend=options.backend,
-        options=options.cell_options,
-    )
-
-
-def _options(run: RunDirectory) -> LanguageOptions:
-    return LanguageOptions(**_part(run, "options"))
-
-
-def _text(run: RunDirectory) -> TextData:
-    return open_text(run.path, _part(run, "text"))
-
-
-def _model(run: RunDirectory, cell: Cell | None) -> LanguageModel:
-    """The run's model with fresh weights, drawn from its seed."""
-    options, config = _options(run), LanguageModelConfig.from_dict(_part(run, "model"))
-    if cell is None and config.cell not in CATALOGUE:
-        raise RunError(
-            f"{run.path} was trained with a cell of your own, {config.cell}, which the catalogue doesn't hold; "
-            f"import the cell in Python and give it, as in ifog.load({str(run.path)!r}, cell={config.cell})."
-        )
-    seed_all(options.seed)
-    model = LanguageModel.from_config(config, cell=cell, backend=options.backend)
-    if _equations(model) != run.config.get("equations"):
-        raise RunError(
-            f"{run.path} was trained with a cell {config.cell} of other equations: {run.config.get('equations')}; "
-            f"the one at hand has {_equations(model)}. Give the cell that was trained with cell=, or train anew."
-        )
-    model.tokenizer = load_tokenizer(run.path / "tokenizer.json")
-    if options.min_char_rnn:
-        _initialise_as_lectured(model)
-    return model
-
-
-def _equations(model: LanguageModel) -> list[str]:
-    return [f"{name} = {expression}" for name, expression in equations(model.recurrent.plans[0].graph)]
-
-
-def _initialise_as_lectured(model: nn.Module) -> None:
-    """Matrices from N(0, 0.01²), biases zero."""
-    for parameter in model.parameters():
-        if parameter.dim() > 1:
-            nn.init.normal_(parameter, std=0.01)
-        else:
-            nn.init.zeros_(parameter)
-
-
-def _task(data: TextData, options: LanguageOptions) -> NextToken:
-    kind = MinCharRNN if options.min_char_rnn else NextToken
-    return kind(data.train, data.validation, data.tokenizer, options.batch_size, options.sequence, options.seed)
-
-
 def _fit(run: RunDirectory, cell: Cell | None, progress: Progress | None) -> Run:
     """Train from the last checkpoint or the start, then judge the best weights on the whole validation text."""
-    options, data = _options(run), _text(run)
-    model, task, training = _model(run, cell), _task(data, options), options.training()
+    options, data = options_of(run), text_of(run)
+    model, task, training = model_of(run, cell), task_of(data, options), options.training()
     if options.min_char_rnn:
         start = math.log(data.tokenizer.vocabulary_size) * options.sequence
         training = dataclasses.replace(training, smooth_start=start)
@@ -291,16 +207,6 @@ def _fit(run: RunDirectory, cell: Cell | None, progress: Progress | None) -> Run
         metrics = figures(load(run.path, cell=cell), task.validation, data.tokenizer)
         run.write_json("result.json", {"step": result.step, "seconds": result.elapsed, **metrics})
     return Run(run.path, result.step, result.interrupted, metrics)
-
-
-def _part(run: RunDirectory, name: str) -> dict[str, Any]:
-    part = run.config.get(name)
-    if run.config.get("task") != "language" or not isinstance(part, dict):
-        raise RunError(
-            f"{run.path}: config.json describes no language model (it lacks {name!r} or is of another task); "
-            "give the directory that `ifog train` wrote."
-        )
-    return cast("dict[str, Any]", part)
 
 
 # Where text comes from and runs go

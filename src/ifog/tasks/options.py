@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_BUDGET", "MIN_CHAR_RNN", "LanguageOptions"]
 
 DEFAULT_BUDGET = "60s"
+TOKENIZERS = ("char", "byte", "word", "bpe")
 
 MIN_CHAR_RNN: Mapping[str, Any] = {
     "cell": "elman",
@@ -48,9 +49,13 @@ class LanguageOptions:
     """How a language model is built and trained; each field is an option of `ifog.train` and `ifog train`.
 
     Attributes:
-        tokenizer: "char" (every character of the corpus is a token) or "byte" (UTF-8 bytes, 256 tokens).
+        tokenizer: "char" (every character of the corpus is a token), "byte" (UTF-8 bytes, 256 tokens), "word" (split at
+            white space, each line's end a token) or "bpe" (pieces of words, learned from the corpus).
+        vocabulary_size: most tokens of "word" and "bpe"; none: every word, or 8,192 pieces.
         validation_fraction: share of the text, at its end, that is held back to judge the model; with 0 it is judged
             on the text it was trained on.
+        model: its name in `ifog.models.MODELS`; "recurrent" is described by the options below, the others by:
+        model_options: the model's own options.
         cell: the recurrence's name in the catalogue.
         cell_options: the cell's own options.
         hidden_size: units per layer.
@@ -63,6 +68,7 @@ class LanguageOptions:
         sequence: time steps per chunk: gradients go back this far, the state is carried on.
         min_char_rnn: the lectures' program: summed loss, one stream over the whole text, weights from N(0, 0.01²).
         steps: updates in all; or:
+        epochs: passes over the text; or:
         budget: seconds in all.
         seed: of the initial weights and everything random.
         precision: "32-true", "bf16-mixed" (products on operands rounded to bf16), or "auto", which a run decides once:
@@ -75,7 +81,10 @@ class LanguageOptions:
     """
 
     tokenizer: str = "char"
+    vocabulary_size: int | None = None
     validation_fraction: float = 0.1
+    model: str = "recurrent"
+    model_options: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
     cell: str = "lstm"
     cell_options: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
     hidden_size: int = 384
@@ -88,12 +97,15 @@ class LanguageOptions:
     sequence: int = 64
     min_char_rnn: bool = False
     steps: int | None = None
+    epochs: float | None = None
     budget: float | None = None
     optimizer: str = "adamw"
     learning_rate: float = 6e-3
+    momentum: float = 0.9
     weight_decay: float = 0.0
     schedule: str = "cosine"
     warmup: float = 0.02
+    hold: float = 0.0
     floor: float = 0.0
     clipping: str = "norm"
     clip: float = 1.0
@@ -109,8 +121,10 @@ class LanguageOptions:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.tokenizer not in ("char", "byte"):
-            raise ConfigError(f'options: tokenizer is {self.tokenizer!r}; give "char" or "byte".')
+        if self.tokenizer not in TOKENIZERS:
+            raise ConfigError(f"options: tokenizer is {self.tokenizer!r}; give one of {', '.join(TOKENIZERS)}.")
+        if self.epochs is not None and not self.epochs > 0:
+            raise ConfigError(f"options: epochs is {self.epochs!r}, but it counts passes over the text; give e.g. 5.")
         if not 0.0 <= self.validation_fraction < 1.0:
             raise ConfigError(
                 f"options: validation_fraction is {self.validation_fraction!r}, but it is the share of the text held "
@@ -167,4 +181,7 @@ class LanguageOptions:
         from ifog.training import TrainingConfig
 
         shared = {field.name for field in dataclasses.fields(TrainingConfig)} & set(self.to_dict())
-        return TrainingConfig(**{name: getattr(self, name) for name in shared})
+        values = {name: getattr(self, name) for name in shared}
+        if self.epochs is not None and self.steps is None:  # how many that are the text will tell
+            values["steps"] = 1
+        return TrainingConfig(**values)

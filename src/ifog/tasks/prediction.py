@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ifog.data import Tokenizer
-    from ifog.models import LanguageModel
+    from ifog.models import LanguageModel, NextTokenModel
     from ifog.training import Batches
 
 __all__ = ["MinCharRNN", "NextToken", "figures"]
@@ -112,8 +112,7 @@ class NextToken:
 
     def loss(self, model: nn.Module, batch: StreamBatch, carry: Any) -> tuple[Tensor, dict[str, Any], Any]:
         """Mean nats per token over one chunk, its figures, and the state to go on from."""
-        logits, carry = model(batch.inputs, None if batch.reset else carry)
-        loss = functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+        loss, carry = cast("NextTokenModel", model).loss(batch.inputs, batch.targets, None if batch.reset else carry)
         bits = loss.detach() / (math.log(2) * self.characters)
         return loss, {"bits_per_character": bits, "items": float(batch.targets.numel())}, carry
 

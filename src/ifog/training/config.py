@@ -16,7 +16,7 @@ from ifog.errors import ConfigError
 __all__ = ["ClippingName", "OptimizerName", "ScheduleName", "TrainingConfig", "parse_budget"]
 
 OptimizerName = Literal["adamw", "sgd", "rmsprop", "adagrad"]
-ScheduleName = Literal["cosine", "constant"]
+ScheduleName = Literal["cosine", "constant", "exponential"]
 ClippingName = Literal["norm", "value", "mean_norm", "none"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 PrecisionName = Literal["32-true", "bf16-mixed"]
@@ -38,6 +38,7 @@ _RANGES: dict[str, tuple[float, float, bool, bool]] = {
     "beta1": (0, 1, True, False),
     "beta2": (0, 1, True, False),
     "warmup": (0, 1, True, False),
+    "hold": (0, 1, True, False),
     "floor": (0, 1, True, True),
     "clip": (0, math.inf, False, False),
     "accumulation": (1, math.inf, True, False),
@@ -70,9 +71,10 @@ class TrainingConfig:
         momentum: Of "sgd".
         beta1: Decay of AdamW's mean of gradients.
         beta2: Decay of AdamW's mean of squares; also RMSprop's smoothing.
-        schedule: "cosine" or "constant", after the warm-up.
+        schedule: "cosine", "exponential" or "constant", after the warm-up.
         warmup: Fraction of the run in which the learning rate rises linearly.
-        floor: Where the cosine ends, as a fraction of `learning_rate`.
+        hold: Fraction of the run, warm-up included, before the learning rate falls.
+        floor: Where the fall ends, as a fraction of `learning_rate`; an exponential one needs it above 0.
         clipping: "norm" (of all gradients), "value" (each number), "mean_norm" (`clip` times the norms' running
             mean) or "none".
         clip: The threshold; for "mean_norm" a factor of 0.5 to 10.
@@ -104,6 +106,7 @@ class TrainingConfig:
     beta2: float = 0.99
     schedule: ScheduleName = "cosine"
     warmup: float = 0.02
+    hold: float = 0.0
     floor: float = 0.0
     clipping: ClippingName = "norm"
     clip: float = 1.0
@@ -130,6 +133,11 @@ class TrainingConfig:
         if (self.steps is None) == (self.budget is None):
             given = "neither" if self.steps is None else "both"
             raise ConfigError(f"{given} of steps and budget are given; give one, such as --steps 2000 or --budget 90s.")
+        if self.schedule == "exponential" and self.floor == 0:
+            raise ConfigError(
+                "floor is 0, which an exponential schedule never reaches; give the fraction of the learning rate that "
+                "it ends at, for example 0.01."
+            )
         if self.clipping == "mean_norm" and not 0.5 <= self.clip <= 10:
             raise ConfigError(
                 f"clip is {self.clip}; with clipping mean_norm it is a factor of the running mean, from 0.5 to 10."

@@ -38,11 +38,14 @@ def run_fraction(config: TrainingConfig, step: int, elapsed: float) -> float:
 
 
 def learning_rate(config: TrainingConfig, fraction: float) -> float:
-    """The learning rate at a fraction of the run: linear warm-up, then a cosine down to the floor, or constant."""
+    """The learning rate at a fraction of the run: linear warm-up, held, then down to the floor, or constant."""
     if fraction < config.warmup:
         return config.learning_rate * fraction / config.warmup
-    if config.schedule == "constant":
+    held = max(config.warmup, config.hold)
+    if config.schedule == "constant" or fraction <= held:
         return config.learning_rate
-    over = (fraction - config.warmup) / (1 - config.warmup)
+    over = (fraction - held) / (1 - held)
+    if config.schedule == "exponential":
+        return config.learning_rate * config.floor**over
     share = config.floor + (1 - config.floor) * (1 + math.cos(math.pi * over)) / 2
     return config.learning_rate * share

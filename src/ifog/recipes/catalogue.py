@@ -1,0 +1,106 @@
+"""All published results that ifog reproduces, by name.
+
+Owns `RECIPES`; a new one is one entry. Takes nothing, gives descriptions. Never trains.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from ifog.errors import ConfigError
+from ifog.recipes.recipe import Corpora, Recipe
+from ifog.recipes.working import counted, trained
+
+__all__ = ["RECIPES", "find"]
+
+PTB = Corpora("ptb_word/ptb.train.txt", "ptb_word/ptb.valid.txt", "ptb_word/ptb.test.txt")
+PTB_CHAR = Corpora("ptb_char/ptb.char.train.txt.gz", "ptb_char/ptb.char.valid.txt", "ptb_char/ptb.char.test.txt")
+WIKITEXT2 = Corpora("wikitext2/wiki.train.tokens", "wikitext2/wiki.valid.tokens", "wikitext2/wiki.test.tokens")
+SHAKESPEARE = Corpora("tinyshakespeare/input.txt")
+
+# Plain gradient descent on the mean over a chunk of T steps; the papers sum over them: their rate times T, their
+# threshold over T.
+PLAIN = {"tokenizer": "word", "optimizer": "sgd", "momentum": 0.0, "warmup": 0.0, "schedule": "exponential"}
+SMALL = PLAIN | {"model": "regularised", "batch_size": 20, "sequence": 20, "learning_rate": 20.0, "clip": 0.25}
+MEDIUM = SMALL | {"sequence": 35, "learning_rate": 35.0, "clip": 5 / 35}
+ADAM = {"tokenizer": "word", "optimizer": "adamw", "batch_size": 20, "sequence": 35, "clip": 0.5}
+
+_ALL = (
+    Recipe(
+        "ptb-kn5", "interpolated modified Kneser-Ney 5-gram", "Mikolov (2012), thesis; Chen and Goodman (1998)",
+        141.2, "perplexity", (140.2, 142.2), 0.1, PTB, counted(5, "modified"),
+    ),
+    Recipe(
+        "ptb-ffnn", "feed-forward model over 4 words", "Bengio et al. (2003); Mikolov (2012)",
+        140.2, "perplexity", (125, 140), 6, PTB,
+        trained("perplexity", **ADAM, model="window", epochs=6, learning_rate=2e-3, weight_decay=0.02,
+                model_options={"order": 5, "embedding_size": 100, "hidden_size": 200, "dropout": 0.3}),
+    ),
+    Recipe(
+        "ptb-rnnme", "RNN with maximum-entropy n-gram features", "Mikolov et al. (2011)",
+        124.7, "perplexity", (105, 140), 10, PTB,
+        trained("perplexity", **ADAM, model="maxent", epochs=5, learning_rate=2e-3,
+                model_options={"order": 4, "table_bits": 22, "hidden_size": 200, "dropout": 0.2}),
+    ),
+    Recipe(
+        "ptb-zaremba-small", "2-layer LSTM of 200, not regularised", "Zaremba et al. (2014)",
+        114.5, "perplexity", (108, 114.5), 10, PTB,
+        trained("perplexity", **SMALL, budget="9m30s", hold=0.3, floor=0.002,
+                model_options={"embedding_size": 200, "sizes": [200, 200], "bound": 0.1}),
+    ),
+    Recipe(
+        "ptb-zaremba-medium", "2-layer LSTM of 650, dropout 0.5", "Zaremba et al. (2014)",
+        82.7, "perplexity", (81, 84), 420, PTB,
+        trained("perplexity", **MEDIUM, epochs=39, hold=6 / 39, floor=1.2**-33,
+                model_options={"embedding_size": 650, "sizes": [650, 650], "bound": 0.05, "input_dropout": 0.5,
+                               "layer_dropout": 0.5, "output_dropout": 0.5}),
+    ),
+    Recipe(
+        "ptb-awd", "AWD-LSTM, 3 layers of 1150", "Merity et al. (2018)",
+        57.3, "perplexity", (57, 70), 150, PTB,
+        trained("perplexity", tokenizer="word", model="regularised", budget="2h30m", batch_size=20, sequence=70,
+                optimizer="adamw", learning_rate=2e-3, weight_decay=1.2e-6, clip=0.25, warmup=0.01,
+                model_options={"embedding_size": 400, "sizes": [1150, 1150, 400], "tied": True, "locked": True,
+                               "word_dropout": 0.1, "input_dropout": 0.4, "layer_dropout": 0.25, "output_dropout": 0.4,
+                               "weight_dropout": 0.5, "activation": 2.0, "temporal_activation": 1.0}),
+    ),
+    Recipe(
+        "ptb-char", "LSTM on characters", "Merity et al. (2018), An analysis",
+        1.175, "bits_per_character", (1.17, 1.30), 120, PTB_CHAR,
+        trained("bits_per_character", tokenizer="char", budget="2h", hidden_size=768, embedding_size=64,
+                dropout=0.1, batch_size=32, sequence=128, learning_rate=3e-3),
+    ),
+    Recipe(
+        "wt2-awd", "regularised LSTM on WikiText-2", "Merity et al. (2018); plain LSTM: Grave et al. (2017)",
+        99.3, "perplexity", (65, 99.3), 180, WIKITEXT2,
+        trained("perplexity", tokenizer="word", model="regularised", budget="3h", batch_size=32, sequence=70,
+                optimizer="adamw", learning_rate=2e-3, weight_decay=1.2e-6, clip=0.25,
+                model_options={"embedding_size": 400, "sizes": [800, 400], "tied": True, "locked": True,
+                               "word_dropout": 0.1, "input_dropout": 0.5, "layer_dropout": 0.2, "output_dropout": 0.4,
+                               "weight_dropout": 0.3, "activation": 2.0, "temporal_activation": 1.0}),
+    ),
+    Recipe(
+        "tinyshakespeare", "LSTM on Shakespeare's characters, 90 seconds", "Karpathy (2022), nanoGPT: its CPU recipe",
+        1.88, "loss", (1.4, 1.55), 1.6, SHAKESPEARE, trained("loss", budget="90s"),
+    ),
+    Recipe(
+        "min-char-rnn", "the lectures' program on Shakespeare", "Karpathy (2015), min-char-rnn",
+        2.1, "loss", (1.7, 2.2), 5, SHAKESPEARE,
+        trained("loss", min_char_rnn=True, steps=100_000, validation_fraction=0.1, evaluate_every=10_000),
+    ),
+)  # fmt: skip
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
+
+
+def find(name: str) -> Recipe:
+    """The recipe called `name`.
+
+    Raises:
+        ConfigError: There is none; the nearest known one is offered.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    near = difflib.get_close_matches(name, RECIPES, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(RECIPES)}."
+    raise ConfigError(f"there is no recipe {name!r}; {hint}")
