@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import sys
 from pathlib import Path
@@ -106,3 +107,18 @@ def test_the_default_corpus_is_python_source_of_bounded_size_and_always_the_same
     assert first.isascii()
     assert "def " in first
     assert "\0" not in first
+
+
+def test_a_gzip_file_is_read_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(gzip.compress("é is text".encode() * 1000))
+    corpus = Corpus.from_files([tmp_path / "a.gz"])
+    assert text_of(corpus) == "é is text" * 1000
+    assert b"".join(corpus.blobs()) == "é is text".encode() * 1000
+
+
+def test_a_damaged_gzip_file_is_named(tmp_path: Path) -> None:
+    whole = gzip.compress(b"some text" * 1000)
+    for content in (whole[:-20], whole[:10] + b"\xff" * 20 + whole[30:], b"no gzip at all"):
+        (tmp_path / "a.gz").write_bytes(content)
+        with pytest.raises(DataError, match=r"a\.gz is no whole gzip file"):
+            text_of(Corpus.from_files([tmp_path / "a.gz"]))

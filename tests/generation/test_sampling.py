@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ifog.data import ByteTokenizer, CharTokenizer
+from ifog.data import ByteTokenizer, CharTokenizer, WordTokenizer
 from ifog.errors import ConfigError, DataError
 from ifog.generation import Sampling, generate, probabilities, sample, stream
 from ifog.models import LanguageModel
@@ -203,3 +203,10 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], words: str) -
 def test_a_negative_length_is_refused() -> None:
     with pytest.raises(ConfigError, match="length is -1"):
         next(generate(Counter(3), torch.zeros(1, 1, dtype=torch.int64), -1, sampling=Sampling()))
+
+
+def test_words_go_on_from_the_prime_with_a_space() -> None:
+    model: Any = Counter(4)
+    model.tokenizer = WordTokenizer(["<unk>", "<eos>", "a", "b"])
+    # 3, then the running sum of all ids, modulo 4: 3, 6, 8
+    assert sample(model, "b", 3, sampling=Sampling(greedy=True)) == " b a <unk>"

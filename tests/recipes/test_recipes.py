@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from ifog.cli.application import app
 from ifog.errors import ConfigError, DataError, RunError
 from ifog.recipes import RECIPES, TABLES, Corpora, Outcome, Recipe, find, rows
+from ifog.recipes.plan import make_plan
 from ifog.recipes.working import trained
 from ifog.tasks.options import LanguageOptions
 
@@ -101,3 +102,25 @@ def test_epochs_become_steps(corpora: Path, tmp_path: Path) -> None:
     assert run.step == 44
     with pytest.raises(ConfigError, match="epochs"):
         LanguageOptions.given(epochs=0)
+
+
+def test_a_plan_shares_the_work_between_devices() -> None:
+    sizes = {"vocabulary_size": 40, "tokens": 10_000, "batch_size": 2, "sequence": 5, "seconds": 0.0}
+    options = {"order": 3, "embedding_size": 4, "hidden_size": 5}
+    one = make_plan("window", options, **sizes)
+    many = make_plan("window", options, epochs=2, devices=4, **sizes)
+    assert one.parameters == many.parameters > 40 * (4 + 5)
+    assert one.model_bytes == 16 * one.parameters
+    assert one.seconds == pytest.approx(10_000 / one.tokens_per_second)
+    assert many.seconds == pytest.approx(20_000 / (many.tokens_per_second * 4 * 0.9))
+    with pytest.raises(ConfigError, match="above 0"):
+        make_plan("window", options, epochs=0, **sizes)
+
+
+def test_the_plan_is_printed() -> None:
+    ran = CliRunner().invoke(
+        app,
+        ["plan", "--model", "window", "--model-option", "order=3", "--vocabulary-size", "50", "--seconds", "0.1"],
+    )
+    assert ran.exit_code == 0, ran.output
+    assert "tokens per second" in ran.output

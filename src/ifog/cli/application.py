@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import ifog
-from ifog.cli import cells, compare, evaluate, ngram, reproduce, resume, sample, train
+from ifog.cli import cells, compare, evaluate, ngram, plan, reproduce, resume, sample, train
 from ifog.cli.console import fail, say
 from ifog.errors import IfogError
 
@@ -71,3 +71,4 @@ app.command("cells")(cells.cells)
 app.command("ngram")(ngram.ngram)
 app.command("reproduce")(reproduce.reproduce)
 app.command("table")(reproduce.table)
+app.command("plan")(plan.plan)

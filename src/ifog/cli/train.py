@@ -10,7 +10,7 @@ import typer
 from ifog.errors import ConfigError
 from ifog.tasks.options import DEFAULT_BUDGET, LanguageOptions
 
-__all__ = ["train"]
+__all__ = ["pair", "train"]
 
 TEXT, MODEL, LENGTH, BATCHES = "The text", "The model", "How long", "Batches"
 OPTIMISER, RECORDS, MACHINE = "The optimiser", "Records", "The machine"
@@ -230,13 +230,13 @@ def train(
 
     for name in ("cell_option", "model_option"):
         if name in given:
-            given[f"{name}s"] = dict(_pair(text, name.replace("_", "-")) for text in given.pop(name))
+            given[f"{name}s"] = dict(pair(text, name.replace("_", "-")) for text in given.pop(name))
     with reported() as progress:
         run = start(**given, progress=progress)
     progress.concluded(run)
 
 
-def _pair(text: str, option: str) -> tuple[str, Any]:
+def pair(text: str, option: str) -> tuple[str, Any]:
     """NAME=VALUE, the value as JSON where it is JSON.
 
     Raises:

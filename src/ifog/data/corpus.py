@@ -7,15 +7,17 @@ never the whole, so that a corpus may be larger than the memory. Never encodes.
 from __future__ import annotations
 
 import codecs
+import gzip
 import shutil
 import sys
 import sysconfig
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from ifog.errors import DataError
 
@@ -103,7 +105,7 @@ class Corpus:
         """The bytes of every source, in pieces of at most 1 MiB."""
         for source in self._sources:
             with source.open() as file:
-                while block := file.read(_BLOCK):
+                while block := _read(source.name, file):
                     yield block
 
     def texts(self) -> Iterator[str]:
@@ -133,6 +135,9 @@ def _file(path: Path) -> _Source:
 
 
 def _opened(path: Path) -> _Source:
+    """The file; what a name in .gz holds is text once it is unpacked."""
+    if path.suffix == ".gz":
+        return _Source(str(path), lambda: cast(BinaryIO, gzip.open(path)))
     return _Source(str(path), lambda: path.open("rb"))
 
 
@@ -151,11 +156,20 @@ def _standard_input() -> _Source:
     return _Source("standard input", reopen)
 
 
+def _read(name: str, file: BinaryIO) -> bytes:
+    try:
+        return file.read(_BLOCK)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(
+            f"{name} is no whole gzip file: {error}. Fetch it again, or unpack what is left of it."
+        ) from error
+
+
 def _decode(name: str, file: BinaryIO) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     read = 0
     while True:
-        block = file.read(_BLOCK)
+        block = _read(name, file)
         if (position := block.find(b"\0")) >= 0:
             raise DataError(
                 f"{name} is binary: byte {read + position} is NUL, which no text holds. "

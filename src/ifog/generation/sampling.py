@@ -182,7 +182,7 @@ def stream(
     ids = torch.tensor(np.asarray(tokenizer.encode(start), dtype=np.int64)).unsqueeze(1)
     endings = [int(i) for text in stop for i in tokenizer.encode(text)]
     made = generate(model, ids, length, sampling=sampling or Sampling(), stop=endings)
-    return _decoded(tokenizer, made)
+    return _decoded(tokenizer, [int(i) for i in ids[:, 0]], made)
 
 
 def sample(
@@ -219,8 +219,11 @@ def _line_break(tokenizer: Tokenizer) -> str:
     return "\n"
 
 
-def _decoded(tokenizer: Tokenizer, made: Iterator[Tensor]) -> Iterator[str]:
+def _decoded(tokenizer: Tokenizer, prime: Collection[int], made: Iterator[Tensor]) -> Iterator[str]:
+    """The text of `made` as it goes on from that of the prime: a space before a word depends on what was before."""
     decoder = tokenizer.decoder()
+    for token in prime:
+        decoder.feed(token)
     for token in made:
         if text := decoder.feed(int(token)):  # empty while the bytes so far end within a character
             yield text
