@@ -78,8 +78,8 @@ def test_options_reach_the_run(ifog, text: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     config = RunDirectory.open(tmp_path / "run").config
     assert config["model"] == {
-        "kind": "recurrent", "vocabulary_size": 256, "cell": "gru", "hidden_size": 8, "num_layers": 2, "embedding_size": 4,
-        "dropout": 0.0, "tied": False, "options": {},
+        "kind": "recurrent", "vocabulary_size": 256, "cell": "gru", "hidden_size": 8, "num_layers": 2,
+        "embedding_size": 4, "dropout": 0.0, "tied": False, "options": {},
     }  # fmt: skip
     assert config["options"]["average"] == 0.9
     assert config["options"]["learning_rate"] == 0.001

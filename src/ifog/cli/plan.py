@@ -25,8 +25,8 @@ def plan(
 ) -> None:
     """Measure a few updates here, and tell how long the whole run would take and what memory it needs.
 
-    By default: the One Billion Word benchmark (Chelba et al. 2013). The ids are made up, so no corpus is needed. Several
-    devices are taken to share the work with a loss of a tenth.
+    By default: the One Billion Word benchmark (Chelba et al. 2013). The ids are made up, so no corpus is needed.
+    Several devices are taken to share the work with a loss of a tenth.
     """
     from ifog.recipes.plan import make_plan
 
