@@ -55,6 +55,18 @@ def test_a_wrong_gradient_alone_is_refused() -> None:
         verify(wrong)
 
 
+def test_what_amplifies_rounding_is_compared_with_the_exact_truth() -> None:
+    from benchmarks.registry import Size, catalogue
+    from benchmarks.verify import MismatchError, differences, verify
+
+    (case,) = (c for c in catalogue([Size(8, 80, 48, 48)], "fp32") if c.cell == "lstm + layer norm")
+    assert differences(case.ours.results(True), case.truth.results(True), "fp32")
+    verify(case)
+    next(case.ours.layer.parameters()).data[0, 0] += 0.01
+    with pytest.raises(MismatchError):
+        verify(case)
+
+
 def test_a_refused_case_has_no_time_and_fails_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
