@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ifog.generation.beam import Beam, beam_search
 from ifog.generation.sampling import Sampling, generate, probabilities, sample, stream
 
-__all__ = ["Sampling", "generate", "probabilities", "sample", "stream"]
+__all__ = ["Beam", "Sampling", "beam_search", "generate", "probabilities", "sample", "stream"]
