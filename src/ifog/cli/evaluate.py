@@ -20,6 +20,12 @@ def evaluate(
             help="Texts to judge it on; '-' is standard input. Without any: the validation text it held back."
         ),
     ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Also with a cache of the last 500 tokens, fitted on the validation text.")
+    ] = False,
+    ngram: Annotated[
+        int, typer.Option(help="Also mixed with a Kneser-Ney model of this order, counted on the training text.")
+    ] = 0,
 ) -> None:
     """Judge a run's best weights on a whole text: nats, bits per character, perplexity, accuracy.
 
@@ -27,6 +33,15 @@ def evaluate(
     bits per character is the same in base 2, so that byte and character models compare; perplexity is exp(nats):
     the number of equally likely tokens the model is in doubt between.
     """
-    from ifog.tasks.language import evaluate as judge
+    if not cache and not ngram:
+        from ifog.tasks.language import evaluate as judge
 
-    say(figures_line(judge(run, files or None)))
+        say(figures_line(judge(run, files or None)))
+        return
+    from ifog.tasks.language import evaluate_mixtures
+
+    for name, found in evaluate_mixtures(run, files or None, cache=cache, ngram=ngram).items():
+        say(
+            f"{name:<10}{found.nats_per_token:.4f} nats/token · {found.bits_per_character:.4f} bits/character · "
+            f"perplexity {found.perplexity:.5g} · per word {found.word_perplexity:.5g}"
+        )

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ifog.cells import Cell
+    from ifog.evaluation import Figures
     from ifog.training import Progress
 
-__all__ = ["Run", "evaluate", "load", "resume", "train"]
+__all__ = ["Run", "evaluate", "evaluate_mixtures", "load", "resume", "train"]
 
 Files = str | os.PathLike[str]
 MISTAKES = (BackendError, CellError, ConfigError, DataError)  # of whoever starts a run: nothing of it is kept
@@ -183,6 +184,33 @@ def evaluate(
         return figures(model, text_of(directory).validation, tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         return figures(model, encode_corpus(_corpus(files, text), tokenizer, Path(folder) / "text.ids"), tokenizer)
+
+
+def evaluate_mixtures(
+    run: Run | Files,
+    files: Files | Sequence[Files] | None = None,
+    *,
+    cache: bool = False,
+    ngram: int = 0,
+    cell: Cell | None = None,
+) -> Mapping[str, Figures]:
+    """Judge a run's best weights alone, then mixed with a cache and with n-grams: see `judge_mixtures`.
+
+    Args:
+        run: the run directory.
+        files: texts to judge it on; none: its own validation text.
+        cache: mix in a continuous cache.
+        ngram: mix in a Kneser-Ney model of this order; 0 for none.
+        cell: the cell itself, where it isn't in the catalogue.
+
+    Raises:
+        RunError: no run, or a damaged one.
+        DataError: a text that can't be read, or is too short.
+    """
+    from ifog.tasks.mixture import judge_mixtures
+
+    corpus = None if files is None else _corpus(files, None)
+    return judge_mixtures(load(run, cell=cell), _open(run), corpus, cache=cache, ngram=ngram)
 
 
 def _clear(run: RunDirectory, before: set[Path]) -> None:
