@@ -40,8 +40,8 @@ _ALL = (
     ),
     Recipe(
         "ptb-rnnme", "RNN with maximum-entropy n-gram features", "Mikolov et al. (2011)",
-        124.7, "perplexity", (105, 141), 8, PTB,
-        trained("perplexity", **QUICK | {"model": "maxent", "learning_rate": 10.0}, budget="7m",
+        124.7, "perplexity", (105, 141), 60, PTB,
+        trained("perplexity", **QUICK | {"model": "maxent", "learning_rate": 10.0}, budget="1h",
                 model_options={"order": 4, "table_bits": 22, "cell": "lstm", "hidden_size": 200, "embedding_size": 200,
                                "dropout": 0.15}),
     ),
