@@ -33,10 +33,10 @@ _ALL = (
     ),
     Recipe(
         "ptb-ffnn", "feed-forward model over 4 words", "Bengio et al. (2003); Mikolov (2012)",
-        140.2, "perplexity", (125, 140), 5, PTB,
-        trained("perplexity", **QUICK | {"model": "window", "learning_rate": 10.0}, budget="4m30s",
-                model_options={"order": 5, "embedding_size": 100, "hidden_size": 200, "softmax": "adaptive",
-                               "dropout": 0.15}),
+        140.2, "perplexity", (125, 140), 10, PTB,
+        trained("perplexity", **QUICK | {"model": "window", "hold": 0.5}, budget="9m",
+                model_options={"order": 5, "embedding_size": 150, "hidden_size": 300, "softmax": "adaptive",
+                               "dropout": 0.05}),
     ),
     Recipe(
         "ptb-rnnme", "RNN with maximum-entropy n-gram features", "Mikolov et al. (2011)",
