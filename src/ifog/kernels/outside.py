@@ -1,7 +1,7 @@
 """What is computed before the forward loop and after the backward loop, over all time at once, in PyTorch.
 
-Owns the big matrix products (input products, the input's gradient, the weights' gradients) and what depends on weights
-alone. Takes `Loops` and tensors, gives tensors. Never runs a step.
+Owns what the engine doesn't make there itself: values that depend on weights or the input alone, and products whose
+operands don't lie in its memory. Takes `Loops` and tensors, gives tensors. Never runs a step.
 """
 
 from __future__ import annotations
