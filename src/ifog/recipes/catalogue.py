@@ -33,8 +33,8 @@ _ALL = (
     ),
     Recipe(
         "ptb-ffnn", "feed-forward model over 4 words", "Bengio et al. (2003); Mikolov (2012)",
-        140.2, "perplexity", (125, 140), 10, PTB,
-        trained("perplexity", **QUICK | {"model": "window", "hold": 0.5}, budget="9m",
+        140.2, "perplexity", (125, 140), 5, PTB,
+        trained("perplexity", **QUICK | {"model": "window", "hold": 0.5}, budget="4m30s",
                 model_options={"order": 5, "embedding_size": 150, "hidden_size": 300, "softmax": "adaptive",
                                "dropout": 0.05}),
     ),
