@@ -34,9 +34,9 @@ _ALL = (
     Recipe(
         "ptb-ffnn", "feed-forward model over 4 words", "Bengio et al. (2003); Mikolov (2012)",
         140.2, "perplexity", (125, 140), 5, PTB,
-        trained("perplexity", **QUICK | {"model": "window", "hold": 0.5}, budget="4m30s",
+        trained("perplexity", **QUICK | {"model": "window"}, budget="4m30s",
                 model_options={"order": 5, "embedding_size": 150, "hidden_size": 300, "softmax": "adaptive",
-                               "dropout": 0.05}),
+                               "dropout": 0.1}),
     ),
     Recipe(
         "ptb-rnnme", "RNN with maximum-entropy n-gram features", "Mikolov et al. (2011)",
