@@ -51,7 +51,7 @@ def reproduce(
             raise typer.Exit(130)
         recipe.save(outcome, folder)
     say(
-        f"{recipe.title}: {outcome.figure:.4g} {recipe.unit} (published: {recipe.published:g}), "
+        f"{recipe.title}: {outcome.figure:.4g} {recipe.unit} (published: {_figure(recipe.published)}), "
         f"{outcome.parameters:,} parameters, {_duration(outcome.seconds)}: {recipe.verdict(outcome.figure)}."
     )
 
@@ -77,7 +77,7 @@ def table(
         shown.add_row(
             line.system,
             f"{line.billion:g}" if line.billion else "",
-            f"{recipe.published:g}" if recipe else "",
+            _figure(recipe.published) if recipe else "",
             f"{outcome.figure:.1f}" if outcome else "not run" if recipe else "",
             _size(outcome.parameters) if outcome else "",
             "" if duration is None else _duration(duration),
@@ -89,8 +89,12 @@ def table(
 def _list(recipes: list[Recipe]) -> None:
     for r in recipes:
         low, high = r.expected
-        figures = f"{r.published:g} {r.unit}, {low:g} to {high:g} expected"
+        figures = f"{_figure(r.published)} {r.unit}, {low:g} to {high:g} expected"
         say(f"{r.name:<20}{figures}, {_duration(r.minutes * 60)}\n{'':<20}[{r.title}] {r.source}")
+
+
+def _figure(published: float | None) -> str:
+    return "-" if published is None else f"{published:g}"
 
 
 def _size(parameters: int) -> str:

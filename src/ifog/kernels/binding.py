@@ -8,6 +8,7 @@ Never touches their numbers.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
@@ -44,20 +45,19 @@ def _program(words: tuple[int, ...]) -> object:
     return loaded_engine().Program(list(words))
 
 
+@dataclass(frozen=True, eq=False)
 class _Description:
-    def __init__(
-        self,
-        loops: Loops,
-        code: Code,
-        shared: Shared,
-        tensors: Mapping[Hashable, Tensor],
-        addresses: Mapping[Hashable, Address],
-        reverse: bool,
-    ) -> None:
-        self.loops, self.code, self.shared, self.reverse = loops, code, shared, reverse
-        self.tensors, self.addresses = tensors, addresses
-        self.ids = not tensors["x"].is_floating_point()
-        self.steps, self.batch = tensors["x"].shape[:2]
+    loops: Loops
+    code: Code
+    shared: Shared
+    tensors: Mapping[Hashable, Tensor]
+    addresses: Mapping[Hashable, Address]
+    reverse: bool
+
+    @property
+    def ids(self) -> bool:
+        """Whether the input is token ids."""
+        return not self.tensors["x"].is_floating_point()
 
     def call(self) -> Any:
         loops, code, reverse = self.loops, self.code, self.reverse
@@ -73,7 +73,7 @@ class _Description:
             _program(code.words), [w for g in code.given for w in self.given(g.role)], self.weights(), self.totals(),
             begin, end, [] if reverse else self.moves("begin"), [] if reverse else self.moves("end"),
             [] if reverse else projected, projected if reverse else [], lookups, scatters,
-            self.outers() if reverse else [], self.steps, self.batch, reverse,
+            self.outers() if reverse else [], *self.tensors["x"].shape[:2], reverse,
         )  # fmt: skip
 
     def at(self, role: Hashable, offset: int = 0) -> Address:
@@ -101,7 +101,7 @@ class _Description:
         if value.dim() == 1:
             return (*self.at(role), 0, 0)
         first = value.stride(0) * value.element_size() if role in self.loops.history else 0
-        once = len(value) == 1 and self.steps > 1  # a mask drawn once serves every step
+        once = len(value) == 1 and len(self.tensors["x"]) > 1  # a mask drawn once serves every step
         return (*self.at(role, first), 0 if once else value.stride(0), value.stride(1))
 
     def weights(self) -> list[int]:

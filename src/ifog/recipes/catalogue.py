@@ -40,7 +40,7 @@ _ALL = (
     ),
     Recipe(
         "ptb-rnnme", "RNN with maximum-entropy n-gram features", "Mikolov et al. (2011)",
-        124.7, "perplexity", (105, 141), 60, PTB,
+        None, "perplexity", (105, 141), 60, PTB,
         trained("perplexity", **QUICK | {"model": "maxent", "learning_rate": 10.0}, budget="1h",
                 model_options={"order": 4, "table_bits": 22, "cell": "lstm", "hidden_size": 200, "embedding_size": 200,
                                "dropout": 0.15}),
@@ -89,7 +89,7 @@ _ALL = (
     ),
     Recipe(
         "min-char-rnn", "the lectures' program on Shakespeare", "Karpathy (2015), min-char-rnn",
-        2.1, "loss", (1.7, 2.2), 5, SHAKESPEARE,
+        None, "loss", (1.7, 2.2), 5, SHAKESPEARE,
         trained("loss", min_char_rnn=True, steps=100_000, validation_fraction=0.1, evaluate_every=10_000),
     ),
 )  # fmt: skip

@@ -91,7 +91,7 @@ class Recipe:
         name: On the command line.
         title: In a table.
         source: The paper.
-        published: Its figure.
+        published: Its figure; None: none is known for just this system.
         metric: What the figure is of.
         expected: Between which figures the reproduction succeeds.
         minutes: About how long it takes on two cores.
@@ -103,7 +103,7 @@ class Recipe:
     name: str
     title: str
     source: str
-    published: float
+    published: float | None
     metric: Metric
     expected: tuple[float, float]
     minutes: float
