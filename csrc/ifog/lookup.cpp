@@ -9,11 +9,6 @@ namespace {
 
 constexpr std::size_t stretch = 512; // columns that are converted at a time
 
-Tile tile(const Rows& rows, std::size_t row, std::size_t column) {
-    const std::size_t element = rows.half ? 2 : 4;
-    return {reinterpret_cast<float*>(rows.data + (row * static_cast<std::size_t>(rows.stride) + column) * element), 0};
-}
-
 } // namespace
 
 void fill_table(const Lookup& lookup, float* table, std::size_t thread, std::size_t threads) {

@@ -14,12 +14,6 @@ constexpr std::size_t longest_chunk = 512;
 constexpr std::size_t height = 96; // columns of the left side at a time: whole blocks of every kernel
 constexpr std::size_t panels_at_once = 4;
 
-Tile tile(const Rows& rows, std::size_t row, std::size_t column) {
-    const std::size_t element = rows.half ? 2 : 4;
-    const std::size_t at = row * static_cast<std::size_t>(rows.stride) + column;
-    return {reinterpret_cast<float*>(rows.data + at * element), rows.stride};
-}
-
 } // namespace
 
 // What one thread works in. `turned` and `sums` are `height` rows.

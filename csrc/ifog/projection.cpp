@@ -10,11 +10,6 @@ namespace {
 
 constexpr std::size_t chunk = 96; // rows: whole blocks of every kernel, small enough for the cache
 
-Tile tile(const Rows& rows, std::size_t row) {
-    const std::size_t element = rows.half ? 2 : 4;
-    return {reinterpret_cast<float*>(rows.data + row * static_cast<std::size_t>(rows.stride) * element), rows.stride};
-}
-
 } // namespace
 
 Projector::Projector(const Projection& projection, const Kernels& kernels, bool half)

@@ -26,6 +26,11 @@ struct Rows {
     bool half = false;
 };
 
+inline Tile tile(const Rows& rows, std::size_t row, std::size_t column = 0) {
+    const std::size_t at = row * static_cast<std::size_t>(rows.stride) + column;
+    return {reinterpret_cast<float*>(rows.data + at * (rows.half ? 2 : 4)), rows.stride};
+}
+
 struct ProjectionTerm {
     Rows operand;
     std::size_t depth = 0;
