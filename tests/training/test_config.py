@@ -36,6 +36,7 @@ def test_options_come_back_from_json() -> None:
         ("clip", 0.0, "above 0"),
         ("accumulation", 0, "at least 1"),
         ("average", 1.0, "below 1"),
+        ("average_patience", 1.5, "a whole number"),
         ("recurrent_l2", -1.0, "at least 0"),
         ("recurrent_orthogonal", -1.0, "at least 0"),
         ("evaluate_every", 0, "at least 1"),
@@ -71,6 +72,11 @@ def test_a_factor_of_the_mean_norm_outside_the_advice_is_refused(factor: float) 
     TrainingConfig(steps=1, clip=factor)
     with pytest.raises(ConfigError, match=r"0\.5 to 10"):
         TrainingConfig(steps=1, clipping="mean_norm", clip=factor)
+
+
+def test_one_average_of_the_weights_is_enough() -> None:
+    with pytest.raises(ConfigError, match=r"average is 0\.9 and average_patience 5"):
+        TrainingConfig(steps=5, average=0.9, average_patience=5)
 
 
 def test_an_unknown_option_is_refused() -> None:

@@ -104,6 +104,27 @@ def test_ctrl_c_saves_and_the_run_goes_on_to_the_same_figures(uninterrupted: Pat
     assert_same_run(uninterrupted, run.path)
 
 
+def test_a_triggered_average_goes_on_where_it_was(tmp_path: Path) -> None:
+    # a rate so high that the loss soon stops falling: the mean begins before the stop
+    options = {
+        "average": 0.0,
+        "average_patience": 1,
+        "optimizer": "sgd",
+        "learning_rate": 5.0,
+        "evaluate_every": 3,
+        "warmup": 0.0,
+    }
+    toys.train(tmp_path / "straight", schedule="constant", steps=60, **options)
+    toys.train(tmp_path / "stopped", schedule="constant", steps=30, **options)
+    assert RunDirectory.open(tmp_path / "stopped").load().state["average"]["begun"]
+    toys.train(tmp_path / "stopped", schedule="constant", steps=60, **options)
+    one, other = (RunDirectory.open(tmp_path / name).load() for name in ("straight", "stopped"))
+    assert one.state["average"]["updates"] == other.state["average"]["updates"] > 30
+    for name, tensor in one.tensors["average"].items():
+        assert torch.equal(tensor, other.tensors["average"][name])
+        assert not torch.equal(tensor, one.tensors["model"][name])
+
+
 def test_a_finished_run_that_is_fitted_again_does_nothing(uninterrupted: Path) -> None:
     before = RunDirectory.open(uninterrupted).load()
     figures = toys.figures(uninterrupted)
@@ -139,7 +160,9 @@ def test_another_optimizer_is_refused(tmp_path: Path) -> None:
             toys.train(tmp_path, steps=8, optimizer=optimizer)
 
 
-@pytest.mark.parametrize("part", ["position", "batches", "clipper", "watch", "timetable", "interval", "world"])
+@pytest.mark.parametrize(
+    "part", ["position", "batches", "clipper", "watch", "timetable", "interval", "average", "world"]
+)
 def test_a_checkpoint_that_lacks_a_part_is_an_error(tmp_path: Path, part: str) -> None:
     toys.train(tmp_path, steps=4)
     run = RunDirectory.open(tmp_path)

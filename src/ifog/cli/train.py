@@ -202,6 +202,14 @@ def train(
             "Decay of a moving average of the weights, judged and kept in their place; 0.99 to 0.9999, 0 for none.",
         ),
     ] = None,
+    average_patience: Annotated[
+        int | None,
+        _option(
+            "average_patience",
+            OPTIMISER,
+            "Evaluations without progress before the plain mean of the weights takes their place (NT-ASGD); 0: never.",
+        ),
+    ] = None,
     recurrent_l2: Annotated[
         float | None, _option("recurrent_l2", OPTIMISER, "Weight of the recurrent matrices' squared norm in the loss.")
     ] = None,

@@ -111,6 +111,7 @@ class LanguageOptions:
     clip: float = 1.0
     accumulation: int = 1
     average: float = 0.0
+    average_patience: int = 0
     recurrent_l2: float = 0.0
     evaluate_every: int | None = None
     log_every: int = 10

@@ -43,6 +43,7 @@ _RANGES: dict[str, tuple[float, float, bool, bool]] = {
     "clip": (0, math.inf, False, False),
     "accumulation": (1, math.inf, True, False),
     "average": (0, 1, True, False),
+    "average_patience": (0, math.inf, True, False),
     "recurrent_l2": (0, math.inf, True, False),
     "recurrent_orthogonal": (0, math.inf, True, False),
     "evaluate_every": (1, math.inf, True, False),
@@ -54,7 +55,7 @@ _RANGES: dict[str, tuple[float, float, bool, bool]] = {
     "seed": (0, 2**32 - 1, True, True),
 }
 _OPTIONAL = {"steps", "budget", "evaluate_every", "save_every", "smooth_start"}
-_WHOLE = {"steps", "accumulation", "evaluate_every", "log_every", "save_every", "seed"}
+_WHOLE = {"steps", "accumulation", "average_patience", "evaluate_every", "log_every", "save_every", "seed"}
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -80,6 +81,8 @@ class TrainingConfig:
         clip: The threshold; for "mean_norm" a factor of 0.5 to 10.
         accumulation: Batches per optimiser step.
         average: Decay of the moving average of the weights that is evaluated and saved; 0 for none.
+        average_patience: n of NT-ASGD: once an evaluation is no better than the best of those more than n before, the
+            plain mean of all weights from there on is evaluated and saved; 0 for none.
         recurrent_l2: Weight of the squared norm of the recurrent matrices in the loss.
         recurrent_orthogonal: Weight of ||W'W - I||^2 of the recurrent matrices in the loss.
         evaluate_every: Steps between evaluations; None for about ten a run.
@@ -112,6 +115,7 @@ class TrainingConfig:
     clip: float = 1.0
     accumulation: int = 1
     average: float = 0.0
+    average_patience: int = 0
     recurrent_l2: float = 0.0
     recurrent_orthogonal: float = 0.0
     evaluate_every: int | None = None
@@ -137,6 +141,11 @@ class TrainingConfig:
             raise ConfigError(
                 "floor is 0, which an exponential schedule never reaches; give the fraction of the learning rate that "
                 "it ends at, for example 0.01."
+            )
+        if self.average and self.average_patience:
+            raise ConfigError(
+                f"average is {self.average} and average_patience {self.average_patience}; one average of the weights "
+                "can be kept: give one of the two."
             )
         if self.clipping == "mean_norm" and not 0.5 <= self.clip <= 10:
             raise ConfigError(

@@ -293,8 +293,12 @@ class _Loop:
                 position.metrics = dict(self._task.evaluate(self._session.model))
                 sample = self._task.sample(self._session.model)
             best = self._is_best(position.metrics)
-        seconds, was_best = self._processes.sums([time.monotonic() - start if self._processes.first else 0.0, best])
+        loss = position.metrics["loss"] if self._processes.first else 0.0
+        spent = time.monotonic() - start if self._processes.first else 0.0
+        seconds, was_best, loss = self._processes.sums([spent, best, loss])
         self._session.timetable.evaluated(seconds)
+        if self._session.average:
+            self._session.average.evaluated(loss)
         position.evaluated_step = position.step
         for logger in self._loggers:
             logger.log("evaluation", position.step, position.metrics)

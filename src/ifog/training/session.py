@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ifog.errors import RunError
 from ifog.runs import Checkpoint
 from ifog.training import randomness
-from ifog.training.averaging import WeightAverage
+from ifog.training.averaging import build_average
 from ifog.training.carrying import flatten, move, unflatten
 from ifog.training.clipping import Clipper
 from ifog.training.config import TrainingConfig
@@ -59,7 +59,7 @@ class Session:
         self._config, self._processes = config, processes
         self.model = model.to(processes.fabric.device)
         self.optimizer = build_optimizer(model, config)
-        self.average = WeightAverage(model, config.average) if config.average else None
+        self.average = build_average(model, config)
         self.clipper = Clipper(config)
         self.watch = Watch(model, config.explosion)
         self.timetable = Timetable(config)
@@ -88,7 +88,7 @@ class Session:
             "watch": self.watch.state_dict(),
             "timetable": self.timetable.state_dict(),
             "interval": self.interval.state_dict(),
-            "average_updates": self.average.updates if self.average else 0,
+            "average": self.average.state_dict() if self.average else None,
             "world": self._processes.world,
             "optimizer": self._config.optimizer,
         }
@@ -111,8 +111,9 @@ class Session:
             load_optimizer(self.optimizer, self.model, tensors["optimizer"])
             if self.average:
                 # A run that is resumed with averaging starts to average from its weights as they are.
-                weights, updates = tensors.get("average", tensors["model"]), int(state["average_updates"])
-                self.average.load(weights, updates)
+                self.average.load(tensors.get("average", tensors["model"]))
+                if state["average"]:
+                    self.average.load_state_dict(state["average"])
             self.position = Position(**state["position"])
             for part in ("batches", "clipper", "watch", "timetable", "interval"):
                 getattr(self, part).load_state_dict(state[part])
