@@ -23,8 +23,8 @@ __all__ = ["DATA", "Corpora", "Outcome", "Recipe", "Work"]
 
 DATA = "IFOG_DATA"  # the environment variable that names the folder of corpora
 
-Metric = Literal["perplexity", "bits_per_character", "loss"]
-UNITS = {"perplexity": "perplexity", "bits_per_character": "bits per character", "loss": "nats per character"}
+Metric = Literal["perplexity", "bits_per_token", "loss"]
+UNITS = {"perplexity": "perplexity", "bits_per_token": "bits per character", "loss": "nats per character"}
 
 
 @dataclasses.dataclass(frozen=True)

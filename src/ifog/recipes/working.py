@@ -7,6 +7,7 @@ directory, gives an `Outcome`.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ def trained(metric: str, **options: Any) -> Work:
     """Train with the options of `ifog.train`, judge the best weights on the test text. A run that exists goes on.
 
     Args:
-        metric: Of the figures of `ifog.evaluate`, the one to report.
+        metric: Of the figures of `ifog.evaluate`, the one to report; or "bits_per_token".
         options: Of `ifog.train`.
     """
 
@@ -39,6 +40,7 @@ def trained(metric: str, **options: Any) -> Work:
         if run.interrupted:
             return None
         figures = evaluate(run, paths["test"]) if "test" in paths else dict(run.metrics)
+        figures["bits_per_token"] = figures["loss"] / math.log(2)
         seconds = float(json.loads((folder / "result.json").read_bytes())["seconds"])
         parameters = sum(p.numel() for p in load(run).parameters())
         held_out = {f"validation {name}": value for name, value in run.metrics.items()}
