@@ -53,6 +53,27 @@ def test_a_stop_token_ends_a_continuation(model: Any) -> None:
     assert all(beam.log_prob == pytest.approx(log_prob(model, tuple(beam.ids)), rel=1e-4, abs=1e-4) for beam in found)
 
 
+def test_a_width_between_keeps_the_best_few_of_each_step(model: Any) -> None:
+    width, kept = 3, [((), 0.0)]
+    for _ in range(4):  # by hand: every kept one with every token, all judged anew
+        grown = [(*ids, token) for ids, _ in kept for token in range(V)]
+        kept = sorted(((ids, log_prob(model, ids)) for ids in grown), key=lambda one: -one[1])[:width]
+    found = beam_search(model, PRIME, 4, width=width)
+    assert [tuple(beam.ids) for beam in found] == [ids for ids, _ in kept]
+    assert [beam.log_prob for beam in found] == pytest.approx([score for _, score in kept], rel=1e-4, abs=1e-4)
+
+
+def test_what_ends_a_continuation_may_look_at_all_of_it(model: Any) -> None:
+    found = beam_search(model, PRIME, 4, width=V**4, stop=lambda ids: sum(ids) >= 4)
+    wanted = [
+        ids
+        for length in range(1, 5)
+        for ids in itertools.product(range(V), repeat=length)
+        if sum(ids[:-1]) < 4 and (sum(ids) >= 4 or length == 4)
+    ]
+    assert sorted(tuple(beam.ids) for beam in found) == sorted(wanted)
+
+
 def test_a_length_penalty_ranks_by_the_mean(model: Any) -> None:
     found = beam_search(model, PRIME, 4, width=20, stop=[3], length_penalty=1.0)
     means = [beam.log_prob / len(beam.ids) for beam in found]

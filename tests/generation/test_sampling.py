@@ -12,6 +12,7 @@ from ifog.data import ByteTokenizer, CharTokenizer, WordTokenizer
 from ifog.errors import ConfigError, DataError
 from ifog.generation import Sampling, generate, probabilities, sample, stream
 from ifog.models import LanguageModel
+from ifog.models.catalogue import build
 
 LOGITS = torch.tensor([[1.0, 4.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0]])
 
@@ -149,7 +150,7 @@ def test_text_streams_as_it_is_made() -> None:
     pieces = stream(model, "12", 5, sampling=Sampling(greedy=True))
     assert next(pieces) == "3"
     assert "".join(pieces) == "6248"
-    assert sample(model, "12", 5, sampling=Sampling(greedy=True), stop=["2"]) == "362"
+    assert sample(model, "12", 5, sampling=Sampling(greedy=True), stop=["2"]) == "36"
 
 
 def test_a_byte_model_never_shows_half_a_character() -> None:
@@ -210,3 +211,35 @@ def test_words_go_on_from_the_prime_with_a_space() -> None:
     model.tokenizer = WordTokenizer(["<unk>", "<eos>", "a", "b"])
     # 3, then the running sum of all ids, modulo 4: 3, 6, 8
     assert sample(model, "b", 3, sampling=Sampling(greedy=True)) == " b a <unk>"
+
+
+# --- priming ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "regularised", "transformer", "window", "maxent"])
+@pytest.mark.parametrize("length", [1, 2, 7])
+@torch.no_grad()
+def test_priming_with_a_prefix_equals_stepping_through_it(kind: str, length: int) -> None:
+    torch.manual_seed(0)
+    model: Any = build(kind, {"vocabulary_size": 9}).eval()
+    prime = torch.randint(9, (length, 2))
+    for sampling in (Sampling(seed=4), Sampling(greedy=True)):
+        primed = [t.tolist() for t in generate(model, prime, 12, sampling=sampling)]
+        state = None
+        for step in prime[:-1]:
+            _, state = model(step.unsqueeze(0), state)
+        stepped = [t.tolist() for t in generate(model, prime[-1:], 12, sampling=sampling, state=state)]
+        assert primed == stepped
+
+
+def test_an_empty_prompt_and_one_of_white_space_alone_are_read_as_far_as_they_have_tokens() -> None:
+    model: Any = Counter(4)
+    model.tokenizer = WordTokenizer(["<eos>", "<unk>", "a", "b"])
+    assert sample(model, "", 2, sampling=Sampling(greedy=True)) == "\n\n"  # as if after a line's end
+    assert sample(model, "  ", 1, sampling=Sampling(greedy=True)) == "\n"  # no token: token 0
+
+
+def test_a_word_that_a_prompt_has_and_the_vocabulary_lacks_is_unknown() -> None:
+    model: Any = Counter(4)
+    model.tokenizer = WordTokenizer(["<eos>", "<unk>", "a", "b"])
+    assert sample(model, "zebra", 1, sampling=Sampling(greedy=True)) == " <unk>"

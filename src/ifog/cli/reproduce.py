@@ -73,15 +73,15 @@ def table(
         shown.add_column(heading, justify="right", no_wrap=True)
     shown.add_column("ifog reproduce", no_wrap=True)
     for line, recipe, outcome in rows(name, out):
-        duration = outcome.seconds if outcome else recipe.minutes * 60 if recipe else None
+        duration = outcome.seconds if outcome else recipe.minutes * 60
         shown.add_row(
             line.system,
             f"{line.billion:g}" if line.billion else "",
-            _figure(recipe.published) if recipe else "",
-            f"{outcome.figure:.1f}" if outcome else "not run" if recipe else "",
+            _figure(recipe.published),
+            f"{outcome.figure:.1f}" if outcome else "not run",
             _size(outcome.parameters) if outcome else "",
-            "" if duration is None else _duration(duration),
-            recipe.name if recipe else "(no recipe yet)",
+            _duration(duration),
+            recipe.name,
         )
     Console().print(shown)
 

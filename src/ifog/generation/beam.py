@@ -6,7 +6,7 @@ their log-probability. Never draws.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -39,7 +39,7 @@ def beam_search(
     length: int,
     *,
     width: int = 5,
-    stop: Collection[int] = (),
+    stop: Collection[int] | Callable[[Sequence[int]], bool] = (),
     length_penalty: float = 0.0,
     state: Any = None,
 ) -> list[Beam]:
@@ -53,7 +53,7 @@ def beam_search(
         prime: (T, 1) ids that are read first; at least one.
         length: Tokens to add at most.
         width: Continuations kept.
-        stop: Tokens that end a continuation.
+        stop: Tokens that end a continuation; or what tells of all ids added so far whether they end it.
         length_penalty: a: continuations are ranked by log-probability / length ** a, so that 0 favours short ones and 1
             compares means (Wu et al. 2016, arXiv:1609.08144).
         state: The model's state before the prime.
@@ -79,16 +79,24 @@ def beam_search(
     ended: list[Beam] = []
     for made in range(1, length + 1):
         best, flat = (total.unsqueeze(1) + step).flatten().topk(min(width, step.numel()))
-        grown = [(int(f) // step.shape[1], int(f) % step.shape[1], float(b)) for f, b in zip(flat, best, strict=True)]
-        going = [(p, t, b) for p, t, b in grown if t not in stop and made < length]
-        ended += [Beam([*alive[p], t], b) for p, t, b in grown if t in stop or made == length]
-        if not going or _settled(ended, going[0][2], width, length_penalty):
+        grown: list[tuple[int, Beam]] = []  # each with what it grew from
+        for place, log_prob in zip(flat, best, strict=True):
+            parent, token = divmod(int(place), step.shape[1])
+            grown.append((parent, Beam([*alive[parent], token], float(log_prob))))
+        done = [made == length or _ends(beam.ids, stop) for _, beam in grown]
+        ended += [beam for (_, beam), over in zip(grown, done, strict=True) if over]
+        going = [one for one, over in zip(grown, done, strict=True) if not over]
+        if not going or _settled(ended, going[0][1].log_prob, width, length_penalty):
             break
         # each by itself: where in a state the sequences lie is the model's own business
-        read = [model.forward(prime.new_full((1, 1), t), states[p]) for p, t, _ in going]
-        alive, total = [[*alive[p], t] for p, t, _ in going], step.new_tensor([b for _, _, b in going])
+        read = [model.forward(prime.new_full((1, 1), beam.ids[-1]), states[parent]) for parent, beam in going]
+        alive, total = [beam.ids for _, beam in going], step.new_tensor([beam.log_prob for _, beam in going])
         states, step = [s for _, s in read], torch.cat([y[-1] for y, _ in read]).float().log_softmax(-1)
     return sorted(ended, key=lambda b: b.log_prob / len(b.ids) ** length_penalty, reverse=True)[:width]
+
+
+def _ends(ids: list[int], stop: Collection[int] | Callable[[Sequence[int]], bool]) -> bool:
+    return stop(ids) if callable(stop) else ids[-1] in stop
 
 
 def _settled(ended: list[Beam], going: float, width: int, length_penalty: float) -> bool:

@@ -10,21 +10,21 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from ifog.errors import ConfigError, DataError
 from ifog.generation import compiled
+from ifog.generation.stopping import check_stops, until
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from torch import Tensor
 
     from ifog.models import LanguageModel
     from ifog.models.language import Tokenizer
 
-__all__ = ["Sampling", "generate", "probabilities", "sample", "stream"]
+__all__ = ["Continuation", "Sampling", "generate", "primed", "probabilities", "sample", "stream"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -163,26 +163,19 @@ def stream(
             text starts at the beginning of a line, or where the vocabulary has no line break, at a random token.
         length: tokens to make.
         sampling: how to choose; the plain softmax by default.
-        stop: tokens, as text, that end the stream; they are yielded.
+        stop: texts that end the stream where the new text comes to hold one, within a token or across several; they
+            are not yielded.
 
     Yields:
         Text; the pieces joined are the sample.
 
     Raises:
-        ConfigError: the model has no tokenizer, or a negative length.
-        DataError: the prime holds a character the model has never seen.
+        ConfigError: the model has no tokenizer, an empty stop text, or a negative length.
+        DataError: the prime or a stop text holds a character the model has never seen.
     """
-    tokenizer = model.tokenizer
-    if tokenizer is None:
-        raise ConfigError(
-            "sampling: this model has no tokenizer, so it can't read the prime or write text; load it with "
-            "ifog.load(RUN), or set model.tokenizer yourself."
-        )
-    start = prime or _line_break(tokenizer)
-    ids = torch.tensor(np.asarray(tokenizer.encode(start), dtype=np.int64)).unsqueeze(1)
-    endings = [int(i) for text in stop for i in tokenizer.encode(text)]
-    made = generate(model, ids, length, sampling=sampling or Sampling(), stop=endings)
-    return _decoded(tokenizer, [int(i) for i in ids[:, 0]], made)
+    ids, text = primed(model, prime, stop)
+    made = generate(model, torch.tensor(ids, dtype=torch.int64).unsqueeze(1), length, sampling=sampling or Sampling())
+    return until(text.pieces(int(token) for token in made), stop)
 
 
 def sample(
@@ -195,6 +188,53 @@ def sample(
 ) -> str:
     """The whole of what `stream` yields, as one string; the prime isn't part of it."""
     return "".join(stream(model, prime, length, sampling=sampling, stop=stop))
+
+
+class Continuation:
+    """The text of ids that go on from a prime: whether a word begins with a space depends on what was before.
+
+    Args:
+        tokenizer: Made the ids.
+        prime: Ids read before.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, prime: Sequence[int]) -> None:
+        self._tokenizer, self._prime = tokenizer, prime
+
+    def pieces(self, made: Iterable[int]) -> Iterator[str]:
+        """The text each id completes, as far as it completes any, and what is left at the end."""
+        decoder = self._tokenizer.decoder()
+        for token in self._prime:
+            decoder.feed(token)
+        for token in made:
+            if text := decoder.feed(token):  # empty while the bytes so far end within a character
+                yield text
+        if text := decoder.finish():
+            yield text
+
+    def of(self, made: Iterable[int]) -> str:
+        """The text of all the ids."""
+        return "".join(self.pieces(made))
+
+
+def primed(model: LanguageModel, prime: str, stop: Collection[str] = ()) -> tuple[list[int], Continuation]:
+    """The ids of a prime (of a line break where it is empty), and what turns ids that follow it into text.
+
+    Raises:
+        ConfigError: the model has no tokenizer, or an empty stop text.
+        DataError: the prime or a stop text holds a character the model has never seen.
+    """
+    tokenizer = model.tokenizer
+    if tokenizer is None:
+        raise ConfigError(
+            "sampling: this model has no tokenizer, so it can't read the prime or write text; load it with "
+            "ifog.load(RUN), or set model.tokenizer yourself."
+        )
+    check_stops(stop)
+    for text in stop:
+        tokenizer.encode(text)  # what it can't say it never writes
+    ids = [int(i) for i in tokenizer.encode(prime or _line_break(tokenizer))]
+    return ids, Continuation(tokenizer, ids)
 
 
 @torch.no_grad()
@@ -217,15 +257,3 @@ def _line_break(tokenizer: Tokenizer) -> str:
     except DataError:
         return ""
     return "\n"
-
-
-def _decoded(tokenizer: Tokenizer, prime: Collection[int], made: Iterator[Tensor]) -> Iterator[str]:
-    """The text of `made` as it goes on from that of the prime: a space before a word depends on what was before."""
-    decoder = tokenizer.decoder()
-    for token in prime:
-        decoder.feed(token)
-    for token in made:
-        if text := decoder.feed(int(token)):  # empty while the bytes so far end within a character
-            yield text
-    if text := decoder.finish():
-        yield text

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -123,15 +124,15 @@ class GPT2Model(nn.Module):
 
 def _load(name: str) -> Any:
     try:
-        transformers: Any = importlib.import_module("transformers")
+        network: Any = importlib.import_module("transformers").GPT2LMHeadModel
     except ImportError as error:
         raise ConfigError(
-            "GPT-2 is read by the package transformers, which isn't installed; install the extra: "
+            f"GPT-2 is read by the package transformers, which can't be imported ({error}); install the extra: "
             'pip install "ifog[gpt2]".'
         ) from error
     try:
-        return transformers.GPT2LMHeadModel.from_pretrained(name)
-    except OSError as error:
+        return network.from_pretrained(name)
+    except (OSError, SafetensorError) as error:
         raise ConfigError(
             f"GPT2Config: name is {name!r}, but no such model could be loaded ({error}); give a folder that holds one, "
             "or a published name and a connection to load it from."

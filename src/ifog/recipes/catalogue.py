@@ -9,11 +9,12 @@ import difflib
 
 from ifog.errors import ConfigError
 from ifog.recipes.recipe import Corpora, Recipe
-from ifog.recipes.working import counted, trained
+from ifog.recipes.working import counted, judged_gpt2, trained
 
 __all__ = ["RECIPES", "find"]
 
 PTB = Corpora("ptb_word/ptb.train.txt", "ptb_word/ptb.valid.txt", "ptb_word/ptb.test.txt")
+GPT2 = Corpora("gpt2/model.safetensors", test="ptb_word/ptb.test.txt")  # the weights take the place of a text
 PTB_CHAR = Corpora("ptb_char/ptb.char.train.txt.gz", "ptb_char/ptb.char.valid.txt", "ptb_char/ptb.char.test.txt")
 WIKITEXT2 = Corpora("wikitext2/wiki.train.tokens", "wikitext2/wiki.valid.tokens", "wikitext2/wiki.test.tokens")
 SHAKESPEARE = Corpora("tinyshakespeare/input.txt")
@@ -67,6 +68,18 @@ _ALL = (
                 model_options={"embedding_size": 400, "sizes": [1150, 1150, 400], "tied": True, "locked": True,
                                "word_dropout": 0.1, "input_dropout": 0.4, "layer_dropout": 0.25, "output_dropout": 0.4,
                                "weight_dropout": 0.5, "activation": 2.0, "temporal_activation": 1.0}),
+    ),
+    Recipe(
+        "ptb-transformer", "Transformer with adaptive inputs, 3 layers of 200", "Baevski and Auli (2019)",
+        None, "perplexity", (90, 140), 19, PTB,
+        trained("perplexity", tokenizer="word", model="transformer", budget="19m", batch_size=16, sequence=64,
+                optimizer="adamw", learning_rate=2e-3, warmup=0.05, weight_decay=0.01, clip=0.5,
+                model_options={"size": 200, "num_layers": 3, "heads": 4, "feed_forward": 600, "context": 64,
+                               "dropout": 0.2}),
+    ),
+    Recipe(
+        "ptb-gpt2", "GPT-2 of 124 million numbers, never trained on it; per word", "Radford et al. (2019)",
+        65.85, "perplexity", (55, 120), 30, GPT2, judged_gpt2(124_439_808),
     ),
     Recipe(
         "ptb-char", "2-layer LSTM of 512 on characters", "Merity et al. (2018), An analysis",

@@ -21,19 +21,19 @@ class Line(NamedTuple):
     Attributes:
         system: As the lectures call it.
         billion: Its perplexity on the One Billion Word benchmark, as the lectures quote it.
-        recipe: What reproduces such a system on the table's corpus; None: there is none yet.
+        recipe: What reproduces such a system on the table's corpus.
     """
 
     system: str
     billion: float | None
-    recipe: str | None
+    recipe: str
 
 
 class Row(NamedTuple):
     """A line with what is known of it."""
 
     line: Line
-    recipe: Recipe | None
+    recipe: Recipe
     outcome: Outcome | None
 
 
@@ -45,8 +45,8 @@ TABLES: dict[str, tuple[Line, ...]] = {
         Line("LSTM, 2 layers of 200", 43.7, "ptb-zaremba-small"),
         Line("LSTM, 2 layers of 650", 30.0, "ptb-zaremba-medium"),
         Line("AWD-LSTM, 3 of 1150", None, "ptb-awd"),
-        Line("adaptive Transformer", 23.02, None),
-        Line("GPT-2", 16.45, None),
+        Line("adaptive Transformer", 23.02, "ptb-transformer"),
+        Line("GPT-2", 16.45, "ptb-gpt2"),
     ),
 }
 
@@ -65,6 +65,6 @@ def rows(name: str, folder: Path) -> list[Row]:
         raise ConfigError(f"there is no table {name!r}; there are: {', '.join(TABLES)}.")
     found: list[Row] = []
     for line in TABLES[name]:
-        recipe = RECIPES[line.recipe] if line.recipe else None
-        found.append(Row(line, recipe, recipe.saved(folder / recipe.name) if recipe else None))
+        recipe = RECIPES[line.recipe]
+        found.append(Row(line, recipe, recipe.saved(folder / recipe.name)))
     return found

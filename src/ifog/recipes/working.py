@@ -1,4 +1,4 @@
-"""The two kinds of work a recipe can be: to train a network, or to count n-grams.
+"""The kinds of work a recipe can be: to train a network, to count n-grams, or to judge published weights.
 
 Owns how a recipe's options become a run of `ifog train`, and how its test text is judged. Takes paths and a run
 directory, gives an `Outcome`.
@@ -18,7 +18,7 @@ from ifog.recipes.recipe import Outcome, Work
 if TYPE_CHECKING:
     from ifog.training import Progress
 
-__all__ = ["counted", "trained"]
+__all__ = ["counted", "judged_gpt2", "trained"]
 
 
 def trained(metric: str, **options: Any) -> Work:
@@ -68,5 +68,23 @@ def counted(order: int, smoothing: Literal["kneser-ney", "modified"]) -> Work:
         folder.mkdir(parents=True, exist_ok=True)
         seconds = time.monotonic() - start
         return Outcome(figure, seconds, sum(model.trie.sizes), {"seconds of estimation": estimated})
+
+    return work
+
+
+def judged_gpt2(parameters: int) -> Work:
+    """Judge GPT-2's published weights, which lie beside the corpora, on the test text; per word.
+
+    Args:
+        parameters: Of the network.
+    """
+
+    def work(paths: Mapping[str, Path], folder: Path, progress: Progress | None) -> Outcome | None:
+        from ifog.tasks.gpt2 import judge_gpt2
+
+        start = time.monotonic()
+        figures = judge_gpt2(paths["train"].parent, paths["test"])
+        folder.mkdir(parents=True, exist_ok=True)
+        return Outcome(figures.word_perplexity, time.monotonic() - start, parameters, figures.to_dict())
 
     return work
