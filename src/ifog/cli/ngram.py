@@ -5,11 +5,16 @@ from __future__ import annotations
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ifog.cli.console import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ifog.ngrams import Fit
 
 __all__ = ["ngram"]
 
@@ -42,6 +47,14 @@ def ngram(
         bool,
         typer.Option("--fallback", help="Discounts 0.5, 1, 1.5 for orders whose counts can't give any (tiny texts)."),
     ] = False,
+    on_disk: Annotated[
+        Path | None,
+        typer.Option(help="For a text larger than the memory: a folder to work in; a killed command goes on there."),
+    ] = None,
+    vocabulary_size: Annotated[
+        int | None, typer.Option(help="With --on-disk: words to keep; the rest is <unk>. By default all.")
+    ] = None,
+    memory: Annotated[str, typer.Option(help="With --on-disk: what sorting may take, such as 2GB.")] = "2GB",
 ) -> None:
     """Estimate an n-gram model with interpolated Kneser-Ney smoothing, and print its perplexities.
 
@@ -50,23 +63,29 @@ def ngram(
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    from ifog.errors import ConfigError
     from ifog.ngrams import fit_text, write_arpa
 
+    if on_disk is not None and closed:
+        raise ConfigError("--closed and --on-disk exclude each other: a vocabulary counted on disk has <unk>.")
+    if on_disk is None and vocabulary_size is not None:
+        raise ConfigError("--vocabulary-size needs --on-disk, which counts words before it chooses them.")
     judged = {"validation": valid, "test": test}
     perplexities: dict[str, float] = {}
     seconds = -time.perf_counter()
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, transient=True, disable=not Console().is_terminal) as progress:
         task = progress.add_task("reading", total=None)
-        fit = fit_text(
-            train,
-            order=order,
-            smoothing=smoothing.value,
-            stream=stream,
-            closed=closed,
-            fallback=(0.5, 1.0, 1.5) if fallback else None,
-            watch=lambda step: progress.update(task, description=step),
-        )
+
+        def watch(step: str) -> None:
+            progress.update(task, description=step)
+
+        options: dict[str, Any] = {"order": order, "smoothing": smoothing.value, "stream": stream, "watch": watch,
+                                   "fallback": (0.5, 1.0, 1.5) if fallback else None}  # fmt: skip
+        if on_disk is None:
+            fit = fit_text(train, closed=closed, **options)
+        else:
+            fit = _on_disk(train, on_disk, vocabulary_size, memory_limit=memory, **options)
         seconds += time.perf_counter()
         vocabulary = fit.model.vocabulary
         for name, path in judged.items():
@@ -84,3 +103,23 @@ def ngram(
         say(f"{name} perplexity: {perplexity:.2f}", "bold")
     if arpa is not None:
         say(f"The model is in {arpa}.")
+    if on_disk is not None:
+        say(f"The model is in {on_disk / 'model'}; counts and ids beside it are no longer needed.")
+
+
+def _on_disk(
+    train: Path, folder: Path, vocabulary_size: int | None, *, watch: Callable[[str], None], **options: Any
+) -> Fit:
+    from ifog.data import Corpus, WordTokenizer, count_words, encode_shards
+    from ifog.ngrams import fit_ids
+
+    folder.mkdir(parents=True, exist_ok=True)
+    corpus = Corpus.from_files([train])
+    counted = count_words(
+        corpus, folder / "words.txt", progress=lambda done, shards: watch(f"counting words, shard {done} of {shards}")
+    )
+    tokenizer = WordTokenizer.from_counts(counted, vocabulary_size=vocabulary_size)
+    ids = encode_shards(
+        corpus, tokenizer, folder / "ids", progress=lambda done, shards: watch(f"encoding, shard {done} of {shards}")
+    )
+    return fit_ids(ids, tokenizer.words, folder, watch=watch, **options)

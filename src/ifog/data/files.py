@@ -15,12 +15,12 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from ifog.data.bpe import BPETokenizer
-from ifog.data.corpus import Corpus
+from ifog.data.corpus import Corpus, Shard
 from ifog.data.tokenizers import ByteTokenizer, CharTokenizer, Ids, Tokenizer, id_dtype, load_tokenizer
 from ifog.data.words import WordTokenizer
 from ifog.errors import ConfigError, DataError, RunError
 
-__all__ = ["TextData", "encode_corpus", "open_text", "prepare_text"]
+__all__ = ["TextData", "encode_corpus", "map_ids", "open_text", "prepare_text", "write_ids"]
 
 _COPIED = 1 << 22
 _SUBWORDS = 8192
@@ -77,9 +77,9 @@ def prepare_text(
     folder = Path(directory)
     train, held_out = folder / "train.ids", folder / "validation.ids"
     try:
-        count = _encode(corpus, chosen, train)
+        count = write_ids(corpus, chosen, train)
         if validation is not None:
-            held_out_count = _encode(validation, chosen, held_out)
+            held_out_count = write_ids(validation, chosen, held_out)
         else:
             held_out_count = count - int(count * (1 - validation_fraction))
             count -= held_out_count
@@ -112,7 +112,7 @@ def open_text(directory: str | Path, header: Mapping[str, Any]) -> TextData:
     expected = id_dtype(tokenizer.vocabulary_size)
     if header.get("dtype") != expected.str or not all(isinstance(header.get(name), int) for name in _NAMES):
         raise RunError(f"config.json in {folder} doesn't describe its ids; it is damaged. Restore it, or train anew.")
-    train, validation = (_map(folder / f"{name}.ids", expected, int(header[name])) for name in _NAMES)
+    train, validation = (map_ids(folder / f"{name}.ids", expected, int(header[name])) for name in _NAMES)
     return TextData(tokenizer, train, validation, dict(header))
 
 
@@ -125,10 +125,10 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, path: str | Path) -> Ids
     """
     target = Path(path)
     try:
-        count = _encode(corpus, tokenizer, target)
+        count = write_ids(corpus, tokenizer, target)
     except OSError as error:
         raise RunError(f"{target} can't be written: {error.strerror or error}. Free some space.") from error
-    return _map(target, id_dtype(tokenizer.vocabulary_size), count)
+    return map_ids(target, id_dtype(tokenizer.vocabulary_size), count)
 
 
 def _tokenizer(
@@ -150,7 +150,7 @@ def _tokenizer(
         return ByteTokenizer()
     if wanted == "word":
         least = 1 if minimum_count is None else minimum_count
-        return WordTokenizer.from_chunks(corpus.texts(), minimum_count=least, vocabulary_size=vocabulary_size)
+        return WordTokenizer.from_chunks(corpus.texts(lines=True), minimum_count=least, vocabulary_size=vocabulary_size)
     if wanted == "bpe":
         size = _SUBWORDS if vocabulary_size is None else vocabulary_size
         return BPETokenizer.from_chunks(corpus.texts(), vocabulary_size=size)
@@ -160,12 +160,12 @@ def _tokenizer(
     return CharTokenizer.from_chunks(texts)
 
 
-def _encode(corpus: Corpus, tokenizer: Tokenizer, path: Path) -> int:
-    """Write every piece's ids; gives their number. A mistake half-way leaves nothing behind."""
+def write_ids(corpus: Corpus, tokenizer: Tokenizer, path: Path, shard: Shard | None = None) -> int:
+    """Write the ids of a corpus, or of one shard of it; gives their number. The file appears whole or not at all."""
     temporary = path.with_name(path.name + ".temporary")
     try:
         with temporary.open("wb") as file:
-            count = _write_ids(corpus, tokenizer, file)
+            count = _write(corpus, tokenizer, file, shard)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -175,18 +175,19 @@ def _encode(corpus: Corpus, tokenizer: Tokenizer, path: Path) -> int:
     return count
 
 
-def _write_ids(corpus: Corpus, tokenizer: Tokenizer, file: BinaryIO) -> int:
+def _write(corpus: Corpus, tokenizer: Tokenizer, file: BinaryIO, shard: Shard | None) -> int:
     count = 0
     if isinstance(tokenizer, ByteTokenizer):
-        for blob in corpus.blobs():
+        for blob in corpus.blobs(shard):
             count += file.write(blob)
         return count
     encoder = tokenizer.encoder()
-    for text in corpus.texts():
+    for text in corpus.texts(shard, lines=isinstance(tokenizer, WordTokenizer)):
         try:
             ids = encoder.feed(text)
         except DataError as error:
-            raise DataError(f"{corpus.description}, {count} characters from its start: {error}") from error
+            where = "its start" if shard is None else f"byte {shard.start} of file {shard.source + 1}"
+            raise DataError(f"{corpus.description}, {count} characters from {where}: {error}") from error
         file.write(ids.tobytes())
         count += len(ids)
     ids = encoder.finish()
@@ -204,7 +205,12 @@ def _move_tail(source: Path, target: Path, start: int) -> None:
         whole.truncate(start)
 
 
-def _map(path: Path, dtype: np.dtype[Any], count: int) -> Ids:
+def map_ids(path: Path, dtype: np.dtype[Any], count: int) -> Ids:
+    """The ids of one file, shape (count,), mapped read-only.
+
+    Raises:
+        RunError: The file is missing, or has another size.
+    """
     try:
         size = path.stat().st_size
         if size != count * dtype.itemsize:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ifog.data.shards import ShardedIds
 from ifog.data.tokenizers import Ids
 from ifog.errors import ConfigError, DataError, RunError
 
@@ -43,7 +44,7 @@ class Streams:
     their start and `reset` is true. With one stream this is how min-char-rnn walks through its text.
 
     Args:
-        ids: The text (N,).
+        ids: The text (N,), in memory, mapped or in shards; of a mapped one, a process reads its own part alone.
         batch_size: Number of streams B over all processes.
         steps: Length T of a chunk.
         rank: This process; it reads streams rank * B / world and following.
@@ -54,7 +55,7 @@ class Streams:
         ConfigError: A size is not positive, or the processes can't share the streams evenly.
     """
 
-    def __init__(self, ids: Ids, batch_size: int, steps: int, *, rank: int = 0, world: int = 1) -> None:
+    def __init__(self, ids: Ids | ShardedIds, batch_size: int, steps: int, *, rank: int = 0, world: int = 1) -> None:
         _check_sizes(batch_size, steps)
         if batch_size % world:
             raise ConfigError(
@@ -68,7 +69,11 @@ class Streams:
                 f"need {batch_size * steps + 1}. Give a longer text, or a smaller --batch-size or --sequence."
             )
         own = batch_size // world
-        self._streams = _parallel(ids[rank * own * length : (rank + 1) * own * length + 1], own, length)
+        first = rank * own * length
+        if isinstance(ids, ShardedIds):
+            self._streams: NDArray[Any] | _Rows = _Rows(ids, range(first, first + own * length, length))
+        else:
+            self._streams = _parallel(ids[first : first + own * length + 1], own, length)
         self._steps = steps
         self._next = 0
         self.batches_per_epoch = length // steps
@@ -139,7 +144,20 @@ def _parallel(ids: Ids, streams: int, length: int) -> NDArray[Any]:
     return np.lib.stride_tricks.as_strided(ids, (streams, length + 1), (length * item, item), writeable=False)
 
 
-def _window(streams: NDArray[Any], start: int, stop: int) -> NDArray[np.int64]:
+class _Rows:
+    """Streams in shards, which no view can have side by side: each window is put together."""
+
+    def __init__(self, ids: ShardedIds, starts: range) -> None:
+        self._ids, self._starts = ids, starts
+
+    def window(self, start: int, stop: int) -> NDArray[np.int64]:
+        rows = [self._ids[first + start : first + stop] for first in self._starts]
+        return np.ascontiguousarray(np.stack(rows, axis=1), dtype=np.int64)
+
+
+def _window(streams: NDArray[Any] | _Rows, start: int, stop: int) -> NDArray[np.int64]:
+    if isinstance(streams, _Rows):
+        return streams.window(start, stop)
     return np.ascontiguousarray(streams[:, start:stop].T, dtype=np.int64)
 
 

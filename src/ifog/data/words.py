@@ -17,14 +17,14 @@ import numpy as np
 from ifog.data.tokenizers import Decoder, Encoder, Ids, checked_ids, id_dtype, joined, write_tokenizer
 from ifog.errors import ConfigError, DataError
 
-__all__ = ["END", "UNKNOWN", "WordCounts", "WordTokenizer"]
+__all__ = ["COUNTED", "END", "UNKNOWN", "WordCounts", "WordTokenizer"]
 
 UNKNOWN = "<unk>"
 END = "<eos>"
 
 _LONGEST = 4096  # characters; what is longer is no word, and must not have to fit into memory
 _PIECE = 1 << 18
-_COUNTED = 4_000_000  # about 0.7 GB of dictionary
+COUNTED = 4_000_000  # different words held while counting: about 0.7 GB of dictionary
 
 
 class WordCounts:
@@ -49,7 +49,7 @@ class WordCounts:
         [('<eos>', 1), ('be', 2), ('not', 1), ('or', 1), ('to', 2)]
     """
 
-    def __init__(self, limit: int = _COUNTED) -> None:
+    def __init__(self, limit: int = COUNTED) -> None:
         if limit < 2:
             raise ConfigError(f"limit is {limit}; counting words needs room for at least 2 of them.")
         self.limit = limit
@@ -127,7 +127,7 @@ class WordTokenizer:
         *,
         minimum_count: int = 1,
         vocabulary_size: int | None = None,
-        limit: int = _COUNTED,
+        limit: int = COUNTED,
     ) -> WordTokenizer:
         """The vocabulary of a text, the most frequent word first, equally frequent ones in the order of code points.
 

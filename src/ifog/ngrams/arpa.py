@@ -92,16 +92,15 @@ def _write(model: NgramModel, vocabulary: Vocabulary, file: IO[bytes]) -> None:
     words = np.array(vocabulary.words, np.object_)
     for order in range(1, model.order + 1):
         file.write(f"\n\\{order}-grams:\n".encode())
-        rows = model.trie.rows(order)
-        log_probs = _decimal(model.log_probs[order - 1])
-        backoffs = _decimal(model.backoffs[order - 1]) if order < model.order else None
-        for first in range(0, len(rows), _ROWS):
-            part = slice(first, first + _ROWS)
-            spelled = map(" ".join, words[rows[part]].tolist())
-            if backoffs is None:
-                lines = [f"{p:.9g}\t{gram}\n" for p, gram in zip(log_probs[part].tolist(), spelled, strict=True)]
+        size = model.trie.sizes[order - 1]
+        for first in range(0, size, _ROWS):
+            part = slice(first, min(first + _ROWS, size))
+            spelled = map(" ".join, words[model.trie.rows(order, part.start, part.stop)].tolist())
+            log_probs = _decimal(model.log_probs[order - 1][part]).tolist()
+            if order == model.order:
+                lines = [f"{p:.9g}\t{gram}\n" for p, gram in zip(log_probs, spelled, strict=True)]
             else:
-                weights = zip(log_probs[part].tolist(), spelled, backoffs[part].tolist(), strict=True)
+                weights = zip(log_probs, spelled, _decimal(model.backoffs[order - 1][part]).tolist(), strict=True)
                 lines = [f"{p:.9g}\t{gram}\t{b:.9g}\n" for p, gram, b in weights]
             file.write("".join(lines).encode())
     file.write(b"\n\\end\\\n")

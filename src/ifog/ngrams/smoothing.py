@@ -18,7 +18,7 @@ from ifog.ngrams.model import NgramModel
 from ifog.ngrams.trie import Indices
 from ifog.ngrams.vocabulary import Vocabulary
 
-__all__ = ["Discounts", "Smoothing", "discounts", "estimate"]
+__all__ = ["Discounts", "Smoothing", "discounted", "discounts", "discounts_of", "estimate"]
 
 Smoothing = Literal["kneser-ney", "modified"]
 
@@ -54,13 +54,20 @@ def discounts(
         ConfigError: an unknown smoothing, or a fallback that isn't three numbers with 0 <= Dk <= k.
         DataError: an order's counts can't give discounts, and there is no fallback.
     """
+    numbers = [np.bincount(adjusted[adjusted < 5], minlength=5) for adjusted in counts.adjusted]
+    return discounts_of(numbers, smoothing, fallback=fallback)
+
+
+def discounts_of(
+    frequencies: Sequence[Indices], smoothing: Smoothing, *, fallback: Sequence[float] | None = None
+) -> Discounts:
+    """The same from how many n-grams of each order have the adjusted counts 0 to 4; see `discounts`."""
     if smoothing not in {"kneser-ney", "modified"}:
         raise ConfigError(f"smoothing is {smoothing!r}; known are 'kneser-ney' and 'modified'.")
     replacement = None if fallback is None else _checked(fallback)
     amounts: list[tuple[float, float, float]] = []
     replaced: list[int] = []
-    for order, adjusted in enumerate(counts.adjusted, start=1):
-        numbers = np.bincount(adjusted[adjusted < 5], minlength=5)
+    for order, numbers in enumerate(frequencies, start=1):
         found = _of_order(numbers, smoothing)
         if isinstance(found, str) and replacement is None:
             raise DataError(
@@ -122,7 +129,7 @@ def estimate(
         if n > 1:
             suffixes, contexts = counts.suffixes[n - 2], trie.contexts(n)
         number = 1 if n == 1 else trie.sizes[n - 2]
-        own, left = _discounted(counts.adjusted[n - 1], contexts, number, taken.amounts[n - 1], masks[n - 1])
+        own, left = discounted(counts.adjusted[n - 1], contexts, number, taken.amounts[n - 1], masks[n - 1])
         lower = own + left[contexts] * lower[suffixes]
         if n == 1 and counts.sentences is not None:
             lower[counts.sentences.start] = 0.0
@@ -134,7 +141,7 @@ def estimate(
     return NgramModel(kept, log_probs, backoffs, sentences=counts.sentences, vocabulary=vocabulary)
 
 
-def _discounted(
+def discounted(
     adjusted: Indices, contexts: Indices, number: int, amounts: tuple[float, float, float], mask: NDArray[np.bool_]
 ) -> tuple[_Floats, _Floats]:
     """Each n-gram's own share of its context's mass, and for each context the share that is left for shorter ones."""

@@ -8,14 +8,14 @@ indices, -1 where there is no such n-gram. Never counts, and holds no probabilit
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ifog.errors import DataError
 
-__all__ = ["Ids", "Indices", "Keys", "Sentences", "Trie", "checked_ids", "with_starts"]
+__all__ = ["Ids", "Indices", "Keys", "LongIds", "Sentences", "Trie", "checked_ids", "with_starts"]
 
 Ids = NDArray[np.integer[Any]]
 Indices = NDArray[np.int64]
@@ -23,6 +23,14 @@ Keys = NDArray[np.uint64]
 
 LARGEST_VOCABULARY = 2**32  # so that a context's index and a word fit one 64-bit key
 NOT_FOUND = -1
+
+
+class LongIds(Protocol):
+    """A row of ids that is read by slices: an array in memory or mapped, or one in several files."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Ids: ...
 
 
 class Sentences(NamedTuple):
@@ -78,14 +86,16 @@ class Trie:
             return np.arange(self.vocabulary_size, dtype=np.int64)
         return (self.keys[order - 2] % np.uint64(self.vocabulary_size)).astype(np.int64)
 
-    def rows(self, order: int) -> Indices:
-        """All words of each n-gram of an order, shape (number of n-grams, order)."""
-        columns = [self.words(order)]
-        at = np.arange(self.sizes[order - 1], dtype=np.int64)
+    def rows(self, order: int, first: int = 0, stop: int | None = None) -> Indices:
+        """All words of the n-grams numbered `first` to `stop` - 1, by default of all, shape (number, order)."""
+        at = np.arange(first, self.sizes[order - 1] if stop is None else stop, dtype=np.int64)
+        columns: list[Indices] = []
+        size = np.uint64(self.vocabulary_size)
         for longer in range(order, 1, -1):
-            at = self.contexts(longer)[at]
-            columns.append(self.words(longer - 1)[at])
-        return np.stack(columns[::-1], axis=1)
+            keys = self.keys[longer - 2][at]
+            columns.append((keys % size).astype(np.int64))
+            at = (keys // size).astype(np.int64)
+        return np.stack([at, *columns[::-1]], axis=1)
 
     def children(self, order: int, contexts: Indices, words: Ids) -> Indices:
         """The n-grams of an order of at least 2 that extend contexts by words; a context of -1 has none.
