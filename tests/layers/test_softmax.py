@@ -13,7 +13,7 @@ from torch.nn import functional
 from ifog.errors import ConfigError, ShapeError
 from ifog.layers import cross_entropy
 from ifog.layers.adaptive import AdaptiveEmbedding, AdaptiveSoftmax, make_softmax
-from ifog.layers.cross_entropy import Windows, mean_nats, token_nats
+from ifog.layers.cross_entropy import mean_nats, token_nats
 from ifog.layers.softmax import FullSoftmax, SampledSoftmax, Softmax
 
 H, V = 6, 17
@@ -57,25 +57,6 @@ def test_nats_in_pieces_have_the_values_and_gradients_of_the_whole(
     scores = hidden @ weight.T + (bias if with_bias else 0)
     expected = functional.cross_entropy(scores, targets, reduction="none")
     torch.testing.assert_close(ours, expected)
-    found = torch.autograd.grad((ours * factors).sum(), used)
-    torch.testing.assert_close(found, torch.autograd.grad((expected * factors).sum(), used))
-
-
-@pytest.mark.parametrize("weighted", [True, False])
-@pytest.mark.parametrize("piece", [V, 2**23])
-def test_stretches_of_a_table_are_added_to_the_scores_and_learn(
-    monkeypatch: pytest.MonkeyPatch, piece: int, weighted: bool
-) -> None:
-    monkeypatch.setattr(cross_entropy, "PIECE", piece)
-    hidden, weight, bias, table = leaves((7, H), (V, H), (V,), (40,))
-    targets, offsets = torch.randint(V, (7,)), torch.randint(40 - V + 1, (7, 3))
-    offsets[:, 0] = torch.tensor([0, 40 - V, 3, 3, 3, 4, 0])  # both ends, and some that repeat or overlap
-    factors = torch.rand(7, dtype=torch.float64) if weighted else torch.ones(7, dtype=torch.float64)
-    ours = token_nats(hidden, weight, bias, targets, Windows(table, offsets))
-    scores = hidden @ weight.T + bias + table[offsets[:, :, None] + torch.arange(V)].sum(1)
-    expected = functional.cross_entropy(scores, targets, reduction="none")
-    torch.testing.assert_close(ours, expected)
-    used = [hidden, weight, bias, table]
     found = torch.autograd.grad((ours * factors).sum(), used)
     torch.testing.assert_close(found, torch.autograd.grad((expected * factors).sum(), used))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -16,8 +16,6 @@ from ifog.layers import regularisation
 from ifog.models import (
     GPT2Config,
     GPT2Model,
-    MaxentConfig,
-    MaxentModel,
     MogrifierConfig,
     MogrifierModel,
     RegularisedConfig,
@@ -29,7 +27,6 @@ from ifog.models import (
     awd,
     zaremba,
 )
-from ifog.models.maxent import context_offsets
 
 V = 11
 
@@ -48,56 +45,6 @@ def test_the_window_model_computes_its_equation() -> None:
         hidden = torch.cat([torch.tanh(d + H @ x), x])
         torch.testing.assert_close(scores[t, 0], model.softmax.W_hy @ hidden + model.softmax.b_y)
     assert state.tolist() == [[2], [5]]
-
-
-# --- maximum entropy --------------------------------------------------------------------------------------------------
-
-
-def test_maxent_scores_are_those_of_the_network_and_of_each_context() -> None:
-    model = MaxentModel(MaxentConfig(V, order=4, table_bits=7, hidden_size=5))
-    nn.init.normal_(cast("nn.Parameter", model.table))
-    ids = torch.tensor([[3, 1], [4, 1], [3, 9], [4, 1]])
-    padded = torch.cat([torch.full((2, 2), V), ids])
-    scores, _ = model(ids)
-    vectors, _ = model.hidden(ids)
-    for t in range(4):
-        for b in range(2):
-            row = model.softmax.W_hy @ vectors[t, b] + model.softmax.b_y
-            for k in range(3):
-                context = padded[t + 2 - k : t + 3, b : b + 1]
-                offset = int(context_offsets(context, k + 1, 2**7 - V + 1)[0, 0, k])
-                row = row + model.table[offset : offset + V]  # type: ignore[index]
-            torch.testing.assert_close(scores[t, b], row)
-
-
-def test_offsets_depend_on_the_words_of_the_context_and_their_order() -> None:
-    words = torch.tensor([[1, 2, 3], [2, 1, 3], [4, 2, 3], [1, 2, 3], [3, 2, 1]]).T
-    found = context_offsets(words, 3, 2**40)[0]
-    assert found.shape == (5, 3)
-    assert int(found.min()) >= 0
-    assert torch.equal(found[0], found[3])
-    assert found[0, 0] == found[1, 0] == found[2, 0] != found[4, 0]  # the last word
-    assert found[0, 1] == found[2, 1] != found[1, 1]  # the last two
-    assert len(set(found[:, 2].tolist())) == 4
-    assert len(set(found.flatten().tolist())) == 2 + 3 + 4  # orders don't meet
-
-
-def test_offsets_spread_evenly() -> None:
-    history = torch.cartesian_prod(torch.arange(150), torch.arange(150)).T
-    counts = context_offsets(history, 2, 64)[0, :, 1].bincount(minlength=64)
-    expected = 150 * 150 / 64
-    assert float((counts - expected).abs().max()) < 6 * math.sqrt(expected)
-
-
-def test_features_alone_learn_a_text_that_needs_two_words_of_context() -> None:
-    model = MaxentModel(MaxentConfig(4, order=3, table_bits=10, hidden_size=1))
-    ids = torch.tensor([0, 1, 0, 2, 1, 3] * 8).unsqueeze(1)
-    optimizer = torch.optim.SGD([cast("nn.Parameter", model.table)], lr=20.0)
-    for _ in range(80):
-        optimizer.zero_grad()
-        model.loss(ids[:-1], ids[1:])[0].backward()
-        optimizer.step()
-    assert model.log_prob(ids[:-1], ids[1:])[0][2:].exp().min() > 0.9
 
 
 # --- regularised ------------------------------------------------------------------------------------------------------

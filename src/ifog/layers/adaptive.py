@@ -1,6 +1,7 @@
 """Less room for rare tokens: the adaptive softmax and the adaptive embedding, which can share their weights.
 
-Owns the division of a vocabulary, sorted by frequency, into bands. Takes ids, gives vectors or nats.
+Owns the division of a vocabulary, sorted by frequency, into bands. Takes ids, gives vectors or nats; scores that a
+model has beside those of its vectors are added band by band.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ifog.errors import ConfigError
-from ifog.layers.cross_entropy import token_nats
+from ifog.layers.cross_entropy import Windows, token_nats
 from ifog.layers.softmax import FullSoftmax, SampledSoftmax, Softmax
 
 __all__ = ["AdaptiveEmbedding", "AdaptiveSoftmax", "make_softmax"]
@@ -120,34 +121,62 @@ class AdaptiveSoftmax(Softmax):
         bias = torch.cat([self.b_y[: tokens.edges[1]], self.b_y[self.vocabulary_size :]])
         return torch.cat([tokens.tables[0], self.W_band]), bias
 
-    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Nats of each token (N,)."""
+    @property
+    def columns(self) -> int:
+        """The scores there are: one for each token, and one for each band."""
+        return len(self.b_y)
+
+    def loss(self, hidden: Tensor, targets: Tensor, windows: Windows | None = None) -> Tensor:
+        """Nats of each token (N,).
+
+        Args:
+            hidden: (N, H).
+            targets: (N,); a negative one costs nothing.
+            windows: scores to add. Their columns are the frequent tokens, the bands, then the rare tokens; only those
+                of a token's own band are ever read.
+        """
         self.check(hidden, targets)
         tokens, first = self.tokens, targets
+        inside = [
+            ((targets >= low) & (targets < high)).nonzero().squeeze(1) for low, high in pairwise(tokens.edges[1:])
+        ]
+        of_first, *of_bands = self._extra(windows, len(hidden), inside)
         nats = hidden.new_zeros(len(hidden), dtype=self.b_y.dtype)
-        for k, projection in enumerate(tokens.projections, start=1):
+        for k, (projection, rows) in enumerate(zip(tokens.projections, inside, strict=True), start=1):
             low, high = tokens.edges[k], tokens.edges[k + 1]
-            inside = (targets >= low) & (targets < high)
-            first = torch.where(inside, tokens.edges[1] + k - 1, first)
-            rows = inside.nonzero().squeeze(1)
-            within = token_nats(hidden[rows] @ projection, tokens.tables[k], self.b_y[low:high], targets[rows] - low)
+            first = first.index_fill(0, rows, tokens.edges[1] + k - 1)
+            vectors, bias = hidden[rows] @ projection, self.b_y[low:high]
+            within = token_nats(vectors, tokens.tables[k], bias, targets[rows] - low, of_bands[k - 1])
             nats = nats.index_add(0, rows, within)
-        return nats + token_nats(hidden, *self._head(), first)
+        return nats + token_nats(hidden, *self._head(), first, of_first)
 
-    def log_prob(self, hidden: Tensor) -> Tensor:
-        """(N, V) log-probabilities."""
+    def log_prob(self, hidden: Tensor, windows: Windows | None = None) -> Tensor:
+        """(N, V) log-probabilities; `windows` as in `loss`."""
         tokens = self.tokens
-        head = functional.linear(hidden, *self._head()).log_softmax(-1)
+        every = torch.arange(len(hidden), device=hidden.device)
+        of_first, *of_bands = self._extra(windows, len(hidden), [every] * len(tokens.projections))
+        head = functional.linear(hidden, *self._head())
+        head = (head if of_first is None else head + of_first).log_softmax(-1)
         parts = [head[:, : tokens.edges[1]]]
         for k, projection in enumerate(tokens.projections, start=1):
-            low, high = tokens.edges[k], tokens.edges[k + 1]
-            within = functional.linear(hidden @ projection, tokens.tables[k], self.b_y[low:high]).log_softmax(-1)
+            low, high, extra = tokens.edges[k], tokens.edges[k + 1], of_bands[k - 1]
+            within = functional.linear(hidden @ projection, tokens.tables[k], self.b_y[low:high])
+            within = (within if extra is None else within + extra).log_softmax(-1)
             parts.append(head[:, tokens.edges[1] + k - 1, None] + within)
         return torch.cat(parts, 1)
 
-    def log_prob_of(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """(N,) exact log-probabilities."""
-        return -self.loss(hidden, targets)
+    def log_prob_of(self, hidden: Tensor, targets: Tensor, windows: Windows | None = None) -> Tensor:
+        """(N,) exact log-probabilities; `windows` as in `loss`."""
+        return -self.loss(hidden, targets, windows)
+
+    def _extra(self, windows: Windows | None, count: int, inside: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """What the windows add: to the first softmax of `count` rows, then to each band's for the rows `inside` it."""
+        edges, bands = self.tokens.edges, len(inside)
+        if windows is None:
+            return [None] * (1 + bands)
+        every = torch.arange(count, device=windows.offsets.device)
+        spans = [range(low + bands, high + bands) for low, high in pairwise(edges[1:])]
+        return windows.scores([(every, range(edges[1] + bands)), *zip(inside, spans, strict=True)])
 
 
 def make_softmax(

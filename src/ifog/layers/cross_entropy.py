@@ -1,12 +1,13 @@
 """The cross-entropy of a softmax over many tokens, computed in pieces.
 
 Owns the derivative: no more than a few megabytes of scores exist at a time, and each is made once. Takes hidden vectors
-(N, H), a matrix (V, H) and targets (N,), where a negative target counts for nothing; gives nats (N,). Never averages
-by itself, and owns no parameter.
+(N, H), a matrix (V, H) and targets (N,), where a negative target counts for nothing; gives nats (N,). Owns too how
+scores are read from a table in overlapping stretches. Never averages by itself, and owns no parameter.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -19,35 +20,70 @@ PIECE = 2**23  # scores held at a time: 32 MB of float32; with less, adding up t
 
 
 class Windows(NamedTuple):
-    """Scores added to each token's row: the sum of K stretches of V neighbours in one long table.
+    """Scores of tokens that are read from a table: each row of scores is the sum of K stretches of neighbours there.
 
     Attributes:
-        table: (S,) numbers, S at least V.
-        offsets: (N, K) int64, where each stretch begins, from 0 to S - V.
+        table: (S,) numbers.
+        offsets: (N, K) int64, where each stretch begins; a negative one adds nothing.
+        scale: what each stretch is multiplied by.
     """
 
     table: Tensor
     offsets: Tensor
+    scale: float = 1.0
 
-    def add_to(self, scores: Tensor, rows: slice) -> None:
-        """Adds the stretches of some tokens to their scores (n, V), in place."""
-        stretches = self.table.as_strided((len(self.table) - scores.size(1) + 1, scores.size(1)), (1, 1))
-        for offsets in self.offsets[rows].unbind(1):
-            scores.add_(stretches.index_select(0, offsets))
+    def scores(self, parts: Sequence[tuple[Tensor, range]]) -> tuple[Tensor, ...]:
+        """The scores of some tokens, part by part; the table's gradient is made once for all of them.
 
-    def collect(self, gradient: Tensor, of_scores: Tensor, rows: slice) -> None:
-        """Adds the cotangents of some tokens' scores (n, V) to the table's gradient (S,), in place."""
-        size = of_scores.size(1)
-        for offsets in self.offsets[rows].unbind(1):
-            # a frequent context is summed up first, so that each stretch is walked over once
-            places, which = cast("tuple[Tensor, Tensor]", offsets.unique(return_inverse=True))
-            summed = of_scores.new_zeros(len(places), size).index_add_(0, which, of_scores)
-            for place, row in zip(cast("list[int]", places.tolist()), summed.unbind(0), strict=True):
-                gradient[place : place + size].add_(row)
+        Args:
+            parts: which tokens (n,) and which columns of their rows.
+
+        Returns:
+            (n, columns) for each part.
+
+        Examples:
+            >>> windows = Windows(torch.arange(10.0), torch.tensor([[2, 4], [7, -1]]))
+            >>> windows.scores([(torch.tensor([0, 1]), range(0, 3)), (torch.tensor([1]), range(1, 2))])
+            (tensor([[ 6.,  8., 10.],
+                    [ 7.,  8.,  9.]]), tensor([[8.]]))
+        """
+        return cast("tuple[Tensor, ...]", _Stretches.apply(self.table, self.offsets, self.scale, parts))
+
+
+class _Stretches(torch.autograd.Function):
+    """`Windows.scores` and its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, offsets: Tensor, scale: float, parts: Any) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.save_for_backward(offsets)
+        ctx.scale, ctx.parts, ctx.places = scale, parts, len(table)
+        found: list[Tensor] = []
+        for tokens, columns in parts:
+            size = len(columns)
+            stretches = table.as_strided((max(len(table) - size + 1, 0), size), (1, 1))
+            total = table.new_zeros(len(tokens), size)
+            for begins in offsets[tokens].unbind(1):
+                rows = (begins >= 0).nonzero().squeeze(1)
+                total.index_add_(0, rows, stretches.index_select(0, begins[rows] + columns.start), alpha=scale)
+            found.append(total)
+        return tuple(found)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *cotangents: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (offsets,) = ctx.saved_tensors
+        gradient = cotangents[0].new_zeros(ctx.places)
+        for (tokens, columns), cotangent in zip(ctx.parts, cotangents, strict=True):
+            # stretches overlap, which no operator of PyTorch's adds up; each is long enough to be one call
+            for row, begins in zip((cotangent * ctx.scale).unbind(0), offsets[tokens].tolist(), strict=True):
+                for begin in begins:
+                    if begin >= 0:
+                        gradient[begin + columns.start : begin + columns.stop].add_(row)
+        return gradient, None, None, None
 
 
 def token_nats(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, windows: Windows | None = None
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, extra: Tensor | None = None
 ) -> Tensor:
     """The cross-entropy of each token under a softmax of `weight h + bias`, without ever holding all scores.
 
@@ -60,7 +96,7 @@ def token_nats(
         weight: (V, H).
         bias: (V,) or None.
         targets: (N,) int64; a negative one costs nothing and teaches nothing.
-        windows: scores to add to those of the matrix.
+        extra: (N, V) scores to add to those of the matrix.
 
     Returns:
         (N,) nats.
@@ -71,9 +107,8 @@ def token_nats(
         >>> torch.allclose(token_nats(hidden, weight, None, targets), expected, atol=1e-5)
         True
     """
-    table, offsets = (None, None) if windows is None else windows
     with torch.autocast(hidden.device.type, enabled=False):
-        return cast("Tensor", _Nats.apply(hidden.to(weight.dtype), weight, bias, targets, table, offsets))
+        return cast("Tensor", _Nats.apply(hidden.to(weight.dtype), weight, bias, targets, extra))
 
 
 class _Nats(torch.autograd.Function):
@@ -90,7 +125,7 @@ class _Nats(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *cotangents: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (cotangent,) = cotangents
-        inputs, gradients = ctx.saved_tensors[:6], ctx.saved_tensors[6:]
+        inputs, gradients = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
         counted = cotangent[inputs[3] >= 0]
         if len(counted) and not bool((counted == counted[0]).all()):
             return _walk(inputs, tuple(ctx.needs_input_grad), cotangent)[1]
@@ -100,13 +135,12 @@ class _Nats(torch.autograd.Function):
 
 def _walk(inputs: Any, needs: tuple[bool, ...], factors: Tensor | None) -> tuple[Tensor, tuple[Tensor | None, ...]]:
     """Each token's nats, and the gradients of their sum, weighted by `factors`, for the inputs that need one."""
-    hidden, weight, bias, targets, table, offsets = inputs
-    windows = None if table is None else Windows(table, offsets)
+    hidden, weight, bias, targets, extra = inputs
     gradients = tuple(
         torch.zeros_like(value) if wanted and value is not None else None
         for value, wanted in zip(inputs, needs, strict=True)
     )
-    of_hidden, of_weight, of_bias, _, of_table, _ = gradients
+    of_hidden, of_weight, of_bias, _, of_extra = gradients
     nats = hidden.new_zeros(len(hidden))
     rows = max(1, PIECE // len(weight))
     space = hidden.new_empty(min(rows, len(hidden)), len(weight))
@@ -115,8 +149,8 @@ def _walk(inputs: Any, needs: tuple[bool, ...], factors: Tensor | None) -> tuple
         scores = torch.mm(hidden[here], weight.t(), out=space[: here.stop - start])
         if bias is not None:
             scores.add_(bias)
-        if windows is not None:
-            windows.add_to(scores, here)
+        if extra is not None:
+            scores.add_(extra[here])
         ignored, target = targets[here] < 0, targets[here].clamp(min=0).unsqueeze(1)
         top = scores.amax(1, keepdim=True)
         wanted = scores.gather(1, target) - top
@@ -133,8 +167,8 @@ def _walk(inputs: Any, needs: tuple[bool, ...], factors: Tensor | None) -> tuple
             of_weight.addmm_(scores.t(), hidden[here])
         if of_bias is not None:
             of_bias.add_(scores.sum(0))
-        if of_table is not None and windows is not None:
-            windows.collect(of_table, scores, here)
+        if of_extra is not None:
+            of_extra[here] = scores
     return nats, gradients
 
 

@@ -26,6 +26,8 @@ SMALL = PLAIN | {"model": "regularised", "batch_size": 20, "sequence": 20, "lear
 MEDIUM = SMALL | {"sequence": 35, "learning_rate": 35.0, "clip": 5 / 35}
 # In a given time more updates with an adaptive softmax do better than fewer with a full one.
 QUICK = SMALL | {"hold": 0.4, "floor": 0.005}
+MAXENT = {"order": 3, "table_bits": 21, "cell": "lstm", "hidden_size": 128, "embedding_size": 128, "dropout": 0.1,
+          "cutoffs": [1000, 4000], "feature_dropout": 0.5, "feature_rate": 4.0}  # fmt: skip
 
 _ALL = (
     Recipe(
@@ -40,11 +42,15 @@ _ALL = (
                                "dropout": 0.1}),
     ),
     Recipe(
-        "ptb-rnnme", "RNN with maximum-entropy n-gram features", "Mikolov et al. (2011)",
-        None, "perplexity", (105, 141), 60, PTB,
-        trained("perplexity", **QUICK | {"model": "maxent", "learning_rate": 10.0}, budget="1h",
-                model_options={"order": 4, "table_bits": 22, "cell": "lstm", "hidden_size": 200, "embedding_size": 200,
-                               "dropout": 0.15}),
+        "ptb-rnnme", "LSTM of 128 with maximum-entropy n-gram features", "Mikolov et al. (2011)",
+        None, "perplexity", (105, 117), 7, PTB,
+        trained("perplexity", **QUICK | {"model": "maxent"}, epochs=4, evaluate_every=929, model_options=MAXENT),
+    ),
+    Recipe(
+        "ptb-rnnme-alone", "the LSTM of ptb-rnnme without the features", "Mikolov et al. (2011)",
+        None, "perplexity", (112, 125), 4, PTB,
+        trained("perplexity", **QUICK | {"model": "maxent"}, epochs=4, evaluate_every=929,
+                model_options=MAXENT | {"order": 1}),
     ),
     Recipe(
         "ptb-zaremba-small", "2-layer LSTM of 200; adaptive softmax and dropout 0.1 for speed", "Zaremba et al. (2014)",
