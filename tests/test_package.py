@@ -53,6 +53,7 @@ def test_the_public_names_are_these_and_no_others():
         "__version__",
         "cell",
         "evaluate",
+        "inspect",
         "load",
         "resume",
         "train",

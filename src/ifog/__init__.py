@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ifog.cells import cell
     from ifog.errors import IfogError
+    from ifog.inspection.activations import inspect
     from ifog.layers import GRU, LSTM, RNN, Recurrent
     from ifog.models import LanguageModel
     from ifog.tasks.language import evaluate, load, resume, train
@@ -28,6 +29,7 @@ __all__ = [
     "__version__",
     "cell",
     "evaluate",
+    "inspect",
     "load",
     "resume",
     "train",
@@ -42,6 +44,7 @@ _HOMES = {
     "LanguageModel": "ifog.models",
     "cell": "ifog.cells",
     "evaluate": "ifog.tasks.language",
+    "inspect": "ifog.inspection.activations",
     "load": "ifog.tasks.language",
     "resume": "ifog.tasks.language",
     "train": "ifog.tasks.language",

@@ -12,7 +12,25 @@ import typer
 from typer.core import TyperGroup
 
 import ifog
-from ifog.cli import cells, compare, evaluate, ngram, plan, reproduce, resume, sample, train
+from ifog.cli import (
+    cells,
+    compare,
+    detect,
+    doctor,
+    errors,
+    evaluate,
+    gates,
+    gpt2,
+    gradients,
+    inspect,
+    ngram,
+    pairs,
+    plan,
+    reproduce,
+    resume,
+    sample,
+    train,
+)
 from ifog.cli.console import fail, say
 from ifog.errors import IfogError
 
@@ -66,6 +84,14 @@ app.command("train")(train.train)
 app.command("resume")(resume.resume)
 app.command("eval")(evaluate.evaluate)
 app.command("sample")(sample.sample)
+app.command("inspect")(inspect.inspect)
+app.command("detect")(detect.detect)
+app.command("gates")(gates.gates)
+app.command("gradients")(gradients.gradients)
+app.command("errors")(errors.errors)
+app.command("doctor")(doctor.doctor)
+app.command("make-pairs")(pairs.make_pairs)
+app.command("eval-gpt2")(gpt2.evaluate_gpt2)
 app.command("compare")(compare.compare)
 app.command("cells")(cells.cells)
 app.command("ngram")(ngram.ngram)
