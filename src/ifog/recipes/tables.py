@@ -44,7 +44,7 @@ TABLES: dict[str, tuple[Line, ...]] = {
         Line("RNN + maxent n-grams", 51.3, "ptb-rnnme"),
         Line("LSTM, 2 layers of 200", 43.7, "ptb-zaremba-small"),
         Line("LSTM, 2 layers of 650", 30.0, "ptb-zaremba-medium"),
-        Line("AWD-LSTM, 3 of 1150", None, "ptb-awd"),
+        Line("AWD-LSTM", None, "ptb-awd"),
         Line("adaptive Transformer", 23.02, "ptb-transformer"),
         Line("GPT-2", 16.45, "ptb-gpt2"),
     ),
