@@ -18,6 +18,7 @@ from ifog.cells import Cell
 from ifog.errors import ConfigError
 from ifog.layers import Recurrent
 from ifog.layers.cross_entropy import mean_nats, token_nats
+from ifog.models.interface import ModelConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,12 +43,11 @@ class Tokenizer(Protocol):
     def decoder(self) -> Decoder: ...
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class LanguageModelConfig:
-    """Everything that fixes the shapes of a language model's weights; survives a trip through JSON.
+@dataclasses.dataclass(frozen=True)
+class LanguageModelConfig(ModelConfig):
+    """Everything that fixes the shapes of a language model's weights.
 
     Attributes:
-        vocabulary_size: V, the number of different tokens.
         cell: the recurrence's name in `ifog.cells.CATALOGUE`.
         hidden_size: H, units per layer.
         num_layers: L, recurrent layers on top of each other.
@@ -61,7 +61,6 @@ class LanguageModelConfig:
         ConfigError: a value out of its range, or tied weights whose sizes differ.
     """
 
-    vocabulary_size: int
     cell: str = "lstm"
     hidden_size: int = 256
     num_layers: int = 1
@@ -71,46 +70,15 @@ class LanguageModelConfig:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
-        for name, least in (("vocabulary_size", 1), ("hidden_size", 1), ("num_layers", 1), ("embedding_size", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(
-                    f"language model: {name} is {value!r}, but it counts something: give a whole number "
-                    f"that is {least} or more."
-                )
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(
-                f"language model: dropout is {self.dropout!r}, but it is the share of values dropped in training: "
-                "give a number from 0 to below 1, for example 0.2."
-            )
+        super().__post_init__()
+        self.whole(hidden_size=1, num_layers=1, embedding_size=0)
+        self.shares("dropout")
         if self.tied and self.embedding_size != self.hidden_size:
             raise ConfigError(
-                f"language model: tied weights use the embedding as the output matrix, so both need one size, but "
+                f"LanguageModelConfig: tied weights use the embedding as the output matrix, so both need one size, but "
                 f"embedding_size is {self.embedding_size} and hidden_size is {self.hidden_size}; "
                 f"give embedding_size={self.hidden_size}, or leave the weights untied."
             )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values that JSON can hold."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> LanguageModelConfig:
-        """The config that `to_dict` described.
-
-        Raises:
-            ConfigError: a name that no field has, or a missing vocabulary size.
-        """
-        known = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ConfigError(
-                f"language model: the configuration holds {', '.join(unknown)}, which this version doesn't know; "
-                f"it knows {', '.join(known)}. Was it written by a newer ifog?"
-            )
-        if "vocabulary_size" not in values:
-            raise ConfigError("language model: the configuration lacks vocabulary_size, the number of tokens.")
-        return cls(**values)
 
 
 class LanguageModel(nn.Module):
