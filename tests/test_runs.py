@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from ifog.errors import RunError
-from ifog.runs import Checkpoint, RunDirectory, write_atomically
+from ifog.runs import Checkpoint, RunDirectory
+from ifog.writing import write_atomically
 
 
 def new_run(tmp_path: Path) -> RunDirectory:

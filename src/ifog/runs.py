@@ -10,6 +10,7 @@ or an optimiser is, and never unpickles: a file that was tampered with can raise
       tensorboard/
       checkpoints/step-00000100/ *.safetensors and state.json
       last.json  best.json       pointers to a folder of checkpoints/
+      lock                       held by the process that trains; the system lets go of it when that ends
 """
 
 from __future__ import annotations
@@ -20,24 +21,27 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from filelock import FileLock, Timeout
+
 from ifog.errors import RunError
+from ifog.writing import TEMPORARY, sync_directory, write_atomically, write_synced
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Checkpoint", "RunDirectory", "Which", "write_atomically"]
+__all__ = ["Checkpoint", "RunDirectory", "Which"]
 
 Which = Literal["last", "best"]
 
 _FOLDER = re.compile(r"step-\d{8,}(-\d+)?")
-_TEMPORARY = ".temporary"
 # What a preparation that was killed may have left: such a directory can be prepared again.
-_PREPARED = {"tokenizer.json", "train.ids", "validation.ids", "checkpoints", "tensorboard", "metrics.jsonl"}
+_PREPARED = {"tokenizer.json", "train.ids", "validation.ids", "checkpoints", "tensorboard", "metrics.jsonl", "lock"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class RunDirectory:
             )
         if run.path.exists() and not run.path.is_dir():
             raise RunError(f"{run.path} is a file; a run needs a directory of its own. Choose another with --out.")
-        foreign = sorted(p.name for p in run.path.glob("*") if p.name not in _PREPARED and _TEMPORARY not in p.name)
+        foreign = sorted(p.name for p in run.path.glob("*") if p.name not in _PREPARED and TEMPORARY not in p.name)
         if foreign:
             raise RunError(
                 f"{run.path} holds files that are no part of a run (such as {foreign[0]}); "
@@ -107,6 +111,25 @@ class RunDirectory:
                 f"such as runs/NAME; if the training was stopped while it prepared its data, start it again."
             )
         return run
+
+    @contextmanager
+    def locked(self) -> Generator[None, None, None]:
+        """No other process trains in this directory meanwhile.
+
+        Raises:
+            RunError: One does already.
+        """
+        lock = FileLock(self.path / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"{self.path} is being trained by another process; wait until that ends, or stop it with Ctrl-C."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def config(self) -> dict[str, Any]:
@@ -153,11 +176,11 @@ class RunDirectory:
             RunError: The disk is full or can't be written; the checkpoints from before stay valid.
         """
         folder = self._free_folder(checkpoint.step)
-        temporary = folder.with_name(folder.name + _TEMPORARY)
+        temporary = folder.with_name(folder.name + TEMPORARY)
         try:
             _write_folder(temporary, checkpoint)
             temporary.rename(folder)
-            _sync_directory(folder.parent)
+            sync_directory(folder.parent)
             pointer = {"folder": folder.name, "step": checkpoint.step}
             for which in ("last", "best") if best else ("last",):
                 self.write_json(f"{which}.json", pointer)
@@ -211,7 +234,7 @@ class RunDirectory:
         while folder.name in used:
             number += 1
             folder = base.with_name(f"{base.name}-{number}")
-        for leftover in (folder, folder.with_name(folder.name + _TEMPORARY)):
+        for leftover in (folder, folder.with_name(folder.name + TEMPORARY)):
             shutil.rmtree(leftover, ignore_errors=True)
         return folder
 
@@ -279,23 +302,6 @@ class RunDirectory:
         return records
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file by new content such that a reader, or a kill, sees the old or the new one, never a part.
-
-    Raises:
-        OSError: The disk is full or can't be written; the old file is untouched and nothing else is left.
-    """
-    temporary = path.with_name(path.name + _TEMPORARY)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        _write_synced(temporary, content)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
-
-
 def _to_json(value: Mapping[str, Any], indent: int | None = None) -> bytes:
     return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
 
@@ -312,22 +318,6 @@ def _read_object(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    if os.name == "posix":  # elsewhere a directory can't be opened, and renames are synced by the system
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _write_folder(folder: Path, checkpoint: Checkpoint) -> None:
     from safetensors.torch import save
 
@@ -336,10 +326,10 @@ def _write_folder(folder: Path, checkpoint: Checkpoint) -> None:
     for stem, tensors in checkpoint.tensors.items():
         content = save(_separate(tensors))
         files[stem] = {"bytes": len(content), "crc32": zlib.crc32(content)}
-        _write_synced(folder / f"{stem}.safetensors", content)
+        write_synced(folder / f"{stem}.safetensors", content)
     body = {"step": checkpoint.step, "files": files, "state": checkpoint.state}
-    _write_synced(folder / "state.json", _to_json({"crc32": zlib.crc32(_to_json(body)), "body": body}))
-    _sync_directory(folder)
+    write_synced(folder / "state.json", _to_json({"crc32": zlib.crc32(_to_json(body)), "body": body}))
+    sync_directory(folder)
 
 
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -104,6 +104,13 @@ def test_ctrl_c_saves_and_the_run_goes_on_to_the_same_figures(uninterrupted: Pat
     assert_same_run(uninterrupted, run.path)
 
 
+def test_two_processes_cannot_train_one_run(tmp_path: Path) -> None:
+    toys.train(tmp_path, steps=4)
+    with RunDirectory.open(tmp_path).locked(), pytest.raises(RunError, match="being trained by another process"):
+        toys.train(tmp_path, steps=8)
+    assert toys.train(tmp_path, steps=8).step == 8
+
+
 def test_a_triggered_average_goes_on_where_it_was(tmp_path: Path) -> None:
     # a rate so high that the loss soon stops falling: the mean begins before the stop
     options = {

@@ -61,8 +61,8 @@ def detect(
     from ifog.inspection.controls import detect as search
     from ifog.inspection.detectors import load_detectors
     from ifog.inspection.labels import guess_language, opening
-    from ifog.runs import write_atomically
     from ifog.tasks.language import load
+    from ifog.writing import write_atomically
 
     held = ablation_value(value)
     if define is not None:

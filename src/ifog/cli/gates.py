@@ -24,8 +24,8 @@ def gates(
 ) -> None:
     """Say how often gates are open and shut, how long units remember, and which are dead."""
     from ifog.inspection.gates import draw_gates, gate_statistics
-    from ifog.runs import write_atomically
     from ifog.tasks.language import load
+    from ifog.writing import write_atomically
 
     found = gate_statistics(load(run), text, unknown="" if unknown == "skip" else unknown)
     say(str(found))

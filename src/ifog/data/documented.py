@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from ifog.errors import DataError
-from ifog.runs import write_atomically
+from ifog.writing import write_atomically
 
 __all__ = ["END", "SEPARATOR", "Pair", "documented_functions", "opening", "read_pairs", "record", "write_pairs"]
 

@@ -21,7 +21,7 @@ from ifog.data.files import map_ids, write_ids
 from ifog.data.tokenizers import Ids, Tokenizer, id_dtype
 from ifog.data.words import COUNTED, WordCounts
 from ifog.errors import RunError
-from ifog.runs import write_atomically
+from ifog.writing import write_atomically
 
 __all__ = ["SHARD_BYTES", "ShardedIds", "count_words", "encode_shards", "open_shards"]
 

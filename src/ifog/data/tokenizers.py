@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifog.errors import ConfigError, DataError, RunError
-from ifog.runs import write_atomically
+from ifog.writing import write_atomically
 
 __all__ = [
     "ByteTokenizer",

@@ -21,7 +21,7 @@ import numpy as np
 from ifog.errors import ConfigError, RunError
 from ifog.ngrams.counting import NgramCounts, check_request, distinct
 from ifog.ngrams.trie import Indices, Keys, LongIds, Sentences, Trie, join, with_starts
-from ifog.runs import write_atomically
+from ifog.writing import write_atomically
 
 __all__ = ["DiskCounts", "connect", "count_on_disk", "quoted"]
 

@@ -24,7 +24,7 @@ from ifog.ngrams.model import NgramModel
 from ifog.ngrams.smoothing import Discounts, Smoothing, discounted, discounts_of
 from ifog.ngrams.trie import Indices, Keys, Sentences, Trie, join
 from ifog.ngrams.vocabulary import Vocabulary
-from ifog.runs import write_atomically
+from ifog.writing import write_atomically
 
 __all__ = ["estimate_on_disk", "open_mapped"]
 

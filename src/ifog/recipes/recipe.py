@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ifog.errors import DataError, RunError
-from ifog.runs import write_atomically
+from ifog.writing import write_atomically
 
 if TYPE_CHECKING:
     from ifog.training import Progress

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -83,26 +83,28 @@ def fit(
 
     Raises:
         TrainingError: The loss is not a number or exploded; the last good checkpoint is kept.
-        RunError: The checkpoint doesn't fit, or the disk is full; the checkpoint before is kept.
+        RunError: The checkpoint doesn't fit, the disk is full (the checkpoint before is kept), or another process
+            trains the run.
         ConfigError: An option doesn't fit this model or machine.
         DataError: The task has too little data.
     """
     processes = Processes(config)
-    session = Session(model, task, config, processes)
-    if run and run.has_checkpoint():
-        session.unpack(run.load(), str(run.path))
-    processes.wait()  # nobody writes before everybody has read
-    if not processes.first:
-        return _Loop(session, task, config, run, processes, SilentProgress(), ()).run_to_end()
-    own: list[Logger] = [JsonLinesLogger(run), TensorBoardLogger(run.tensorboard)] if run else []
-    every = [*own, *loggers]
-    try:
-        for logger in every:
-            logger.resume(session.position.step)
-        return _Loop(session, task, config, run, processes, progress or SilentProgress(), every).run_to_end()
-    finally:
-        for logger in every:
-            logger.close()
+    with run.locked() if run and processes.first else nullcontext():
+        session = Session(model, task, config, processes)
+        if run and run.has_checkpoint():
+            session.unpack(run.load(), str(run.path))
+        processes.wait()  # nobody writes before everybody has read
+        if not processes.first:
+            return _Loop(session, task, config, run, processes, SilentProgress(), ()).run_to_end()
+        own: list[Logger] = [JsonLinesLogger(run), TensorBoardLogger(run.tensorboard)] if run else []
+        every = [*own, *loggers]
+        try:
+            for logger in every:
+                logger.resume(session.position.step)
+            return _Loop(session, task, config, run, processes, progress or SilentProgress(), every).run_to_end()
+        finally:
+            for logger in every:
+                logger.close()
 
 
 class _Loop:
