@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MinCharRNN", "NextToken", "figures"]
 
-STREAM = 250_000  # tokens up to which a text is judged as one stream, and the least length of each when it is longer
+STREAM = 100_000  # tokens up to which a text is judged as one stream, and the least length of each when it is longer
 CHUNK = 1000  # time steps judged at once
 STREAMS, EXCERPT = 32, 1024  # streams and the length of each that judge the model while it is trained
 SAMPLE = 200  # tokens of a sample shown while training, as many as the lectures' program draws
@@ -40,7 +40,7 @@ SAMPLE = 200  # tokens of a sample shown while training, as many as the lectures
 def figures(model: nn.Module, ids: np.ndarray[Any, Any], tokenizer: Tokenizer) -> dict[str, float]:
     """How well the model predicts a whole text, the state carried from its start to its end.
 
-    A text of up to 250,000 tokens is read as one stream, exactly. A longer one is cut into equal streams of at least
+    A text of up to 100,000 tokens is read as one stream, exactly. A longer one is cut into equal streams of at least
     that length, which are read side by side, each from the zero state.
 
     Args:
