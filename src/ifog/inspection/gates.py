@@ -234,7 +234,7 @@ def draw_gates(gates: Gates, path: str | os.PathLike[str]) -> Path:
     kinds = list(dict.fromkeys(gate.name.rpartition(".")[2] for gate in gates.gates))
     layers = list(dict.fromkeys(gate.name.rpartition(".")[0] for gate in gates.gates))
     colours = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-    figure = Figure(figsize=(3.1 * len(kinds) + 0.4, 3.5), layout="constrained")
+    figure = Figure(figsize=(3.1 * len(kinds) + 0.4, 3.9), layout="constrained")
     axes: Any = figure.subplots(1, len(kinds), squeeze=False, sharex=True, sharey=True)[0]
     for kind, axis in zip(kinds, axes, strict=True):
         for k, layer in enumerate(layers):
