@@ -16,7 +16,7 @@ from ifog.inspection.controls import detect, shuffled
 from ifog.inspection.detectors import DETECTORS
 from ifog.inspection.labels import Source
 from ifog.inspection.search import Search, search
-from ifog.inspection.statistics import association, readable
+from ifog.inspection.statistics import association, readable, recent_prediction
 from ifog.models import LanguageModel
 
 LINE = 'name = read("the first line", 12)  # what it says\n'
@@ -105,6 +105,37 @@ def test_a_unit_that_controls_have_too_is_not_found():
     assert found.lower > found.chance
     assert not found.found
     assert found.bar > found.value
+
+
+def test_where_a_label_is_not_known_a_unit_may_do_as_it_likes():
+    text = "".join(f"if a:\n    if b:\n        c = {k}\n\n    d = {k}\n" for k in range(40))
+    source = Source(text, "python")
+    detector = DETECTORS["indentation_depth"]
+    assert detector.known
+    labels, known = detector(source), detector.known(source)
+    wanted = [bool(c.strip()) for c in text]  # here no line holds a space after its first character but `if a`, `c = 1`
+    assert all(known[i] for i, visible in enumerate(wanted) if visible)
+    assert not any(known[i] for i, c in enumerate(text) if c == "\n" or text[: i + 1].rpartition("\n")[2].isspace())
+    values = noise(len(text), 4)
+    values[known, 1] = labels[known]  # elsewhere it is noise
+    values[:, 3] = np.random.default_rng(5).permutation(labels)
+    found = search(Arrays(list(text), layer0_c=values), "python", detectors=["indentation_depth", "line_position"])
+    finding = found["indentation_depth"]
+    assert (finding.unit, finding.found) == (1, True)
+    assert finding.value == pytest.approx(1.0, abs=1e-3)
+    assert finding.auc == pytest.approx(1.0, abs=1e-3)
+    assert finding.probe > 0.9  # three units of noise blur it
+    assert finding.recent < 0.9
+
+
+def test_the_last_characters_are_asked_only_where_the_label_is_known():
+    codes = np.array([7, 8] * 50, dtype=np.uint32)
+    labels = np.array([0, 1] * 50)
+    lies = np.where(np.arange(100) % 4 == 1, 9, labels)  # every other 8 carries a label that isn't meant
+    known = np.arange(100) % 4 != 1
+    said = recent_prediction(codes, lies, 60, known=known)
+    assert said[::2] == pytest.approx(0.0, abs=0.05)
+    assert said[1::2] == pytest.approx(1.0, abs=0.05)
 
 
 def test_labels_belong_to_the_last_character_of_each_token():

@@ -32,12 +32,15 @@ class Detector:
         words: What a unit that follows it does: "inside quotes", "the position in the line".
         function: Takes a `Source`, gives an array (T,), of truth values or of whole numbers.
         local: Whether the last few characters tell the label, so that no memory is needed.
+        known: Takes a `Source`, gives the characters (T,) after which the label is known; None: all. The others are
+            left out of a search.
     """
 
     name: str
     words: str
     function: Callable[[Source], NDArray[Any]]
     local: bool = False
+    known: Callable[[Source], NDArray[np.bool_]] | None = None
 
     def __call__(self, source: Source) -> Labels:
         """The labels of a text (T,), bool or int64.
@@ -58,7 +61,7 @@ DETECTORS: dict[str, Detector] = {}
 
 
 def detector(
-    words: str, *, local: bool = False
+    words: str, *, local: bool = False, known: Callable[[Source], NDArray[np.bool_]] | None = None
 ) -> Callable[[Callable[[Source], NDArray[Any]]], Callable[[Source], NDArray[Any]]]:
     """Adds a function to `DETECTORS`, under its own name.
 
@@ -66,6 +69,7 @@ def detector(
         words: What a unit that follows it does, to end the sentence "unit 37 is ..." (truth values) or "unit 37
             counts ..." (whole numbers).
         local: Whether the last few characters tell the label, so that no memory is needed.
+        known: Gives the characters (T,) after which the label is known; None: all.
 
     Raises:
         ConfigError: Another detector has the name.
@@ -83,7 +87,7 @@ def detector(
         name = function.__name__
         if name in DETECTORS:
             raise ConfigError(f"there is a detector {name} already; give the function another name.")
-        DETECTORS[name] = Detector(name, words, function, local)
+        DETECTORS[name] = Detector(name, words, function, local, known)
         return function
 
     return add
@@ -160,9 +164,18 @@ def bracket_depth(source: Source) -> NDArray[np.int64]:
     return source.depth("open", "close")
 
 
-@detector("the depth of indentation")
+def _visible(source: Source) -> NDArray[np.bool_]:
+    """From the first visible character of each line on."""
+    blank = _among(source, str.isspace)
+    places = np.arange(len(source.text))
+    line = np.maximum.accumulate(np.where(np.roll(source.codes, 1) == ord("\n"), places, 0))
+    seen = np.maximum.accumulate(np.where(blank, -1, places))
+    return (seen >= line) & (source.codes != ord("\n"))
+
+
+@detector("the depth of indentation", known=_visible)
 def indentation_depth(source: Source) -> NDArray[np.int64]:
-    """Blocks that are open; a line's own depth begins at its first visible character."""
+    """Blocks that are open, from a line's first visible character to its end: in the space before, nobody knows yet."""
     return source.depth("indent", "dedent")
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,30 @@ class Judged(NamedTuple):
         return name, unit, float((1.0 if halves.first[k, unit] >= 0 else -1.0) * halves.second[k, unit])
 
 
+class _Part:
+    """Detectors whose labels are known at the same positions.
+
+    Args:
+        numbers: Which of the search's detectors they are.
+        labels: Of these (T).
+        known: (T,) positions where they are known; None: all.
+        half: Where the first half of the text ends.
+    """
+
+    def __init__(self, numbers: list[int], labels: list[Labels], known: NDArray[np.bool_] | None, half: int) -> None:
+        everything = known is None or bool(known.all())
+        self.numbers = numbers
+        self.first: Any = slice(0, half) if known is None or everything else np.flatnonzero(known[:half])
+        self.second: Any = slice(half, None) if known is None or everything else half + np.flatnonzero(known[half:])
+        self.early = [label[self.first] for label in labels]
+        self.late = [label[self.second] for label in labels]
+
+    @cached_property
+    def weights(self) -> tuple[Weights, Weights]:
+        """Of either half."""
+        return Weights(self.early), Weights(self.late)
+
+
 class Search:
     """A text made ready for a search: its labels, and what chance and the last characters make of them.
 
@@ -120,29 +144,40 @@ class Search:
         self.codes = self.source.codes[ends]
         self.detectors: list[Detector] = []
         self.labels: list[Labels] = []
+        self.known: list[NDArray[np.bool_] | None] = []
         self.absent: list[str] = []
         for one in map(_named, DETECTORS if detectors is None else detectors):
             labels = one(self.source)[ends]
-            if all((part != part[0]).any() for part in (labels[: self.half], labels[self.half :])):
+            known = None if one.known is None else one.known(self.source)[ends]
+            if all(_varies(labels, known, half) for half in (slice(0, self.half), slice(self.half, None))):
                 self.detectors.append(one)
                 self.labels.append(labels)
+                self.known.append(known)
             else:
                 self.absent.append(one.name)
+        everywhere = [k for k, known in enumerate(self.known) if known is None]
+        groups = [everywhere] if everywhere else []
+        groups += [[k] for k, known in enumerate(self.known) if known is not None]
+        self.parts = [_Part(ks, [self.labels[k] for k in ks], self.known[ks[0]], self.half) for ks in groups]
+        self._part_of = {k: (part, ks.index(k)) for part, ks in zip(self.parts, groups, strict=True) for k in ks}
+
+    def late(self, k: int) -> tuple[Any, Labels]:
+        """Where label k is known in the second half, and what it is there."""
+        part, place = self._part_of[k]
+        return part.second, part.late[place]
 
     @cached_property
     def recent(self) -> list[float]:
         """What the last four characters tell of each label (D,)."""
-        return [
-            association(recent_prediction(self.codes, labels, self.half), labels[self.half :]) for labels in self.labels
-        ]
+        found: list[float] = []
+        for k, (labels, known) in enumerate(zip(self.labels, self.known, strict=True)):
+            said = recent_prediction(self.codes, labels, self.half, known=known)
+            found.append(association(said if known is None else said[known[self.half :]], self.late(k)[1]))
+        return found
 
     @cache  # noqa: B019 - a search lives as long as its shifted labels are wanted
-    def _shifted(self, shifts: int) -> Shifted:
-        return Shifted([labels[self.half :] for labels in self.labels], shifts, self.seed)
-
-    @cached_property
-    def _weights(self) -> tuple[Weights, Weights]:
-        return Weights([y[: self.half] for y in self.labels]), Weights([y[self.half :] for y in self.labels])
+    def _shifted(self, shifts: int) -> list[Shifted]:
+        return [Shifted(part.late, shifts, self.seed) for part in self.parts]
 
     def judge(self, trace: Trace, *, shifts: int = 0) -> Judged:
         """How every unit of a network follows every label.
@@ -166,8 +201,7 @@ class Search:
         if not self.labels:
             none = {name: np.zeros((0, trace[name].shape[1])) for name in trace.names}
             return Judged({name: Halves(array, array) for name, array in none.items()}, np.zeros((0, shifts)), [])
-        first, second = self._weights
-        null = self._shifted(shifts) if shifts else None
+        nulls = self._shifted(shifts) if shifts else [None] * len(self.parts)
         best = np.zeros((len(self.labels), shifts))
         units: dict[str, Halves] = {}
         for name in trace.names:
@@ -177,17 +211,29 @@ class Search:
                 block = np.asarray(values[:, begin : begin + _AT_ONCE], dtype=np.float32)
                 if not np.isfinite(block).all():
                     raise DataError(f"{name} holds values that are not finite; the network's weights are damaged.")
-                early, late = centred_ranks(block[: self.half]), centred_ranks(block[self.half :])
-                parts.append(Halves(first.association(early).T, second.association(late).T))
-                best = best if null is None else np.maximum(best, null.best(late))
+                made = Halves(*(np.zeros((len(self.labels), block.shape[1])) for _ in range(2)))
+                for part, null in zip(self.parts, nulls, strict=True):
+                    early, late = centred_ranks(block[part.first]), centred_ranks(block[part.second])
+                    made.first[part.numbers] = part.weights[0].association(early).T
+                    made.second[part.numbers] = part.weights[1].association(late).T
+                    if null is not None:
+                        best[part.numbers] = np.maximum(best[part.numbers], null.best(late))
+                parts.append(made)
             units[name] = Halves(*(np.concatenate(halves, 1) for halves in zip(*parts, strict=True)))
         return Judged(units, best, self._probed(trace))
 
     def _probed(self, trace: Trace) -> list[float]:
         states = [name for name in trace.names if name in trace.states] or list(trace.names)
         features = np.concatenate([np.asarray(trace[name], dtype=np.float32) for name in states], 1)[:, :_PROBED]
-        said = probe(features, np.stack([labels.astype(np.float32) for labels in self.labels]), self.half)
-        return [association(row, labels[self.half :]) for row, labels in zip(said, self.labels, strict=True)]
+        found = [0.0] * len(self.labels)
+        for part in self.parts:
+            whole = isinstance(part.first, slice)
+            rows = features if whole else np.concatenate([features[part.first], features[part.second]])
+            halves = zip(part.early, part.late, strict=True)
+            labels = np.stack([np.concatenate(pair).astype(np.float32) for pair in halves])
+            for k, said, late in zip(part.numbers, probe(rows, labels, len(part.early[0])), part.late, strict=True):
+                found[k] = association(said, late)
+        return found
 
     def conclude(self, trace: Trace, own: Judged, others: Sequence[Judged] = (), *, samples: int = 1000) -> Findings:
         """What a network's units stand for, beside its controls.
@@ -223,8 +269,8 @@ class Search:
     ) -> Finding:
         name, unit, value = own.best(k)
         rises = bool(own.units[name].first[k, unit] >= 0)
-        values = trace[name][self.half :, unit].astype(np.float32) * (1.0 if rises else -1.0)
-        labels = self.labels[k][self.half :]
+        places, labels = self.late(k)
+        values = trace[name][places, unit].astype(np.float32) * (1.0 if rises else -1.0)
         lower, upper = interval(centred_ranks(values[:, None])[0], labels, samples=samples, seed=self.seed)
         binary = labels.dtype == np.bool_
         return Finding(
@@ -278,6 +324,12 @@ def search(
     ready = Search(trace.tokens, language, detectors=detectors, seed=seed)
     own = ready.judge(trace, shifts=shifts)
     return ready.conclude(trace, own, [ready.judge(control) for control in controls], samples=samples)
+
+
+def _varies(labels: Labels, known: NDArray[np.bool_] | None, half: slice) -> bool:
+    """Whether a half of the text has different labels."""
+    seen = labels[half] if known is None else labels[half][known[half]]
+    return len(seen) > 0 and bool((seen != seen[0]).any())
 
 
 def _named(name: str) -> Detector:

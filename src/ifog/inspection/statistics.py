@@ -246,7 +246,9 @@ def predicted_bound(values: Sequence[float], risk: float) -> float:
     return max(largest, float(np.tanh(drawn.mean() + t * drawn.std(ddof=1) * np.sqrt(1 + 1 / len(values)))))
 
 
-def recent_prediction(codes: NDArray[np.uint32], labels: Labels, half: int, *, order: int = 4) -> NDArray[np.float64]:
+def recent_prediction(
+    codes: NDArray[np.uint32], labels: Labels, half: int, *, order: int = 4, known: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
     """What the last few characters alone tell of the label: its expectation given them, learned on the first half.
 
     Contexts of 0 to `order` characters are counted; a longer one that was seen n times has the weight n / (n + 1)
@@ -257,21 +259,23 @@ def recent_prediction(codes: NDArray[np.uint32], labels: Labels, half: int, *, o
         labels: (T,).
         half: Positions that are learned from; those behind are predicted.
         order: Characters that are seen, the present one counted.
+        known: (T,) positions that are learned from; None: all.
 
     Returns:
         (T - half,).
     """
+    taken = np.ones(half) if known is None else known[:half].astype(np.float64)
     _, letters = np.unique(codes, return_inverse=True)
     base = int(letters.max(initial=0)) + 2
-    wanted = labels[:half].astype(np.float64)
-    expected = np.full(len(codes) - half, wanted.mean())
+    wanted = labels[:half] * taken
+    expected = np.full(len(codes) - half, wanted.sum() / max(taken.sum(), 1.0))
     context = np.zeros(len(codes), dtype=np.int64)
     for back in range(order):
         before = np.full(len(codes), base - 1)
         before[back:] = letters[: len(codes) - back]
         # numbered anew at each order, so that any alphabet fits 64 bits
         context = np.unique(context * base + before, return_inverse=True)[1]
-        counts = np.bincount(context[:half], minlength=int(context.max()) + 1)
+        counts = np.bincount(context[:half], taken, minlength=int(context.max()) + 1)
         sums = np.bincount(context[:half], wanted, minlength=len(counts))
         expected = (sums[context[half:]] + expected) / (counts[context[half:]] + 1.0)
     return expected
