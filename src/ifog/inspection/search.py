@@ -94,10 +94,9 @@ class _Part:
     """
 
     def __init__(self, numbers: list[int], labels: list[Labels], known: NDArray[np.bool_] | None, half: int) -> None:
-        everything = known is None or bool(known.all())
         self.numbers = numbers
-        self.first: Any = slice(0, half) if known is None or everything else np.flatnonzero(known[:half])
-        self.second: Any = slice(half, None) if known is None or everything else half + np.flatnonzero(known[half:])
+        self.first: Any = slice(0, half) if known is None else np.flatnonzero(known[:half])
+        self.second: Any = slice(half, None) if known is None else half + np.flatnonzero(known[half:])
         self.early = [label[self.first] for label in labels]
         self.late = [label[self.second] for label in labels]
 
