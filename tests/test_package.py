@@ -55,6 +55,7 @@ def test_the_public_names_are_these_and_no_others():
         "evaluate",
         "inspect",
         "load",
+        "predict",
         "resume",
         "train",
     ]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ifog.inspection.activations import inspect
     from ifog.layers import GRU, LSTM, RNN, Recurrent
     from ifog.models import LanguageModel
-    from ifog.tasks.language import evaluate, load, resume, train
+    from ifog.tasks.jobs import evaluate, load, predict, resume, train
 
 __version__ = "0.1.0"
 
@@ -31,6 +31,7 @@ __all__ = [
     "evaluate",
     "inspect",
     "load",
+    "predict",
     "resume",
     "train",
 ]
@@ -43,11 +44,12 @@ _HOMES = {
     "IfogError": "ifog.errors",
     "LanguageModel": "ifog.models",
     "cell": "ifog.cells",
-    "evaluate": "ifog.tasks.language",
+    "evaluate": "ifog.tasks.jobs",
     "inspect": "ifog.inspection.activations",
-    "load": "ifog.tasks.language",
-    "resume": "ifog.tasks.language",
-    "train": "ifog.tasks.language",
+    "load": "ifog.tasks.jobs",
+    "predict": "ifog.tasks.jobs",
+    "resume": "ifog.tasks.jobs",
+    "train": "ifog.tasks.jobs",
 }
 
 

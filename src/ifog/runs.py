@@ -41,7 +41,10 @@ Which = Literal["last", "best"]
 
 _FOLDER = re.compile(r"step-\d{8,}(-\d+)?")
 # What a preparation that was killed may have left: such a directory can be prepared again.
-_PREPARED = {"tokenizer.json", "train.ids", "validation.ids", "checkpoints", "tensorboard", "metrics.jsonl", "lock"}
+_PREPARED = {
+    "tokenizer.json", "train.ids", "validation.ids", "encoding.json", "train.examples", "validation.examples",
+    "checkpoints", "tensorboard", "metrics.jsonl", "lock",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ import ifog as package
 from ifog.cli.application import app
 from ifog.kernels import available
 from ifog.runs import RunDirectory
-from ifog.tasks.options import DEFAULT_BUDGET, LanguageOptions
+from ifog.tasks.language_options import LanguageOptions
+from ifog.tasks.options import DEFAULT_BUDGET
 
 TINY = ["--hidden-size", "8", "--embedding-size", "4", "--batch-size", "4", "--sequence", "10"]
-COMMANDS = ["train", "resume", "eval", "sample", "compare", "cells"]
+COMMANDS = ["train", "resume", "eval", "predict", "sample", "compare", "cells"]
 
 
 def test_help_lists_every_command(ifog) -> None:
@@ -47,15 +48,46 @@ def test_train_help_shows_the_defaults_that_hold(ifog) -> None:
     assert f"[default: {DEFAULT_BUDGET}]" in shown
 
 
-def test_every_option_of_training_is_on_the_command_line() -> None:
+@pytest.mark.parametrize("task", ["language", "classify", "tag", "translate", "forecast"])
+def test_every_option_of_a_task_is_on_the_command_line_with_its_meaning(task: str) -> None:
     import dataclasses
-    import inspect
 
-    from ifog.cli.train import train
+    from ifog.cli.train import command
+    from ifog.tasks.kinds import find
 
-    named = set(inspect.signature(train).parameters) - {"files", "out", "validation"}
-    fields = {field.name for field in dataclasses.fields(LanguageOptions)}
+    made = command(["--task", task])
+    named = {p.name: p for p in made.params if p.name not in {"files", "task", "out", "validation", "help"}}
+    options = LanguageOptions if task == "language" else find(task).options
+    fields = {field.name for field in dataclasses.fields(options)}
     assert {name.replace("_option", "_options") for name in named} == fields
+    undocumented = [name for name, p in named.items() if len(p.help.partition(" [dim]")[0]) < 8]  # type: ignore[attr-defined]
+    assert undocumented == []
+
+
+def test_train_takes_its_options_from_the_task(ifog, tmp_path: Path) -> None:
+    assert "--pooling" in ifog("train", "--task", "classify", "--help").output
+    assert "--pooling" not in ifog("train", "--help").output
+    assert "there is no task 'clasify'" in ifog("train", "--task=clasify", code=2).stderr
+
+
+def test_a_classifier_from_a_file_to_predictions(ifog, tmp_path: Path) -> None:
+    words = ["good", "bad"]
+    rows = "".join(f"{'a ' * (i % 5 + 1)}{words[i % 2]} film,{words[i % 2]}\n" for i in range(60))
+    (tmp_path / "films.csv").write_text(f"text,label\n{rows}")
+    out = tmp_path / "run"
+    shown = ifog(
+        "train", tmp_path / "films.csv", "--out", out, "--steps", 30, "--hidden-size", 8, "--learning-rate", 0.02
+    ).output
+    assert "made for the task classify" in shown
+    assert "accuracy 100.00%" in shown
+    assert f"ifog predict {out} FILE" in shown
+    assert "accuracy" in ifog("eval", out, tmp_path / "films.csv").output
+    assert "bad: a bad film" in ifog("predict", out, "--text", "a bad film").output
+    assert "and 40 more" in ifog("predict", out, out, tmp_path / "films.csv").output
+    ifog("predict", out, tmp_path / "films.csv", "--out", tmp_path / "said.tsv")
+    assert (tmp_path / "said.tsv").read_text().startswith("text\tlabel\tpredicted\tprobability\n")
+    assert "is no run" in ifog("predict", tmp_path / "films.csv", code=2).stderr
+    assert "--text" in ifog("predict", out, code=2).stderr
 
 
 def test_training_prints_figures_and_the_next_commands_and_leaves_a_run(ifog, text: Path, tmp_path: Path) -> None:

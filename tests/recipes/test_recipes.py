@@ -12,7 +12,7 @@ from ifog.errors import ConfigError, DataError, RunError
 from ifog.recipes import RECIPES, TABLES, Corpora, Outcome, Recipe, find, rows
 from ifog.recipes.plan import make_plan
 from ifog.recipes.working import trained
-from ifog.tasks.options import LanguageOptions
+from ifog.tasks.language_options import LanguageOptions
 
 
 @pytest.fixture

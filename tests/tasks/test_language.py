@@ -150,7 +150,7 @@ def test_a_user_directory_that_was_there_stays_when_nothing_comes_of_it(tmp_path
 def test_runs_of_other_tasks_are_refused(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path / "run")
     run.write_config({"task": "captions"})
-    with pytest.raises(RunError, match="no language model"):
+    with pytest.raises(RunError, match="of the task 'captions'"):
         ifog.load(tmp_path / "run")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ifog.kernels import loading
-from ifog.tasks.options import LanguageOptions
+from ifog.tasks.language_options import LanguageOptions
 
 
 @pytest.mark.parametrize(("hardware", "wanted"), [(True, "bf16-mixed"), (False, "32-true")])

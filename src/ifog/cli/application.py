@@ -26,6 +26,7 @@ from ifog.cli import (
     ngram,
     pairs,
     plan,
+    predict,
     reproduce,
     resume,
     sample,
@@ -38,7 +39,12 @@ __all__ = ["app"]
 
 
 class Commands(TyperGroup):
-    """A command group whose expected errors are read, not traced."""
+    """A command group whose expected errors are read, not traced, and whose `train` has the options of its task."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that was asked for."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return (name, train.command(rest), rest) if name == "train" else (name, found, rest)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -80,9 +86,14 @@ def _options(
     pass
 
 
-app.command("train")(train.train)
+@app.command("train")
+def _train() -> None:
+    """Train on files: a language model on text, or with --task a classifier, tagger, translator, forecaster."""
+
+
 app.command("resume")(resume.resume)
 app.command("eval")(evaluate.evaluate)
+app.command("predict")(predict.predict)
 app.command("sample")(sample.sample)
 app.command("inspect")(inspect.inspect)
 app.command("detect")(detect.detect)

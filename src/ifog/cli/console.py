@@ -10,6 +10,8 @@ from rich.console import Console
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SHARES = ("accuracy", "macro_f1", "entity_f1", "precision", "recall")  # figures from 0 to 1
+
 __all__ = ["fail", "figures_line", "say"]
 
 
@@ -29,8 +31,13 @@ def fail(message: str, code: int = 2) -> NoReturn:
 
 
 def figures_line(metrics: Mapping[str, float]) -> str:
-    """The figures of a language model in one line."""
-    return (
-        f"{metrics['loss']:.4f} nats/token · {metrics['bits_per_character']:.4f} bits/character · "
-        f"perplexity {metrics['perplexity']:.5g} · accuracy {metrics['accuracy']:.2%}"
+    """Figures in one line: of a language model in its units, of another task by name, shares in percent."""
+    if "bits_per_character" in metrics:
+        return (
+            f"{metrics['loss']:.4f} nats/token · {metrics['bits_per_character']:.4f} bits/character · "
+            f"perplexity {metrics['perplexity']:.5g} · accuracy {metrics['accuracy']:.2%}"
+        )
+    return " · ".join(
+        f"{name.replace('_', ' ')} {value:.2%}" if name in SHARES else f"{name.replace('_', ' ')} {value:.5g}"
+        for name, value in metrics.items()
     )

@@ -17,7 +17,8 @@ def evaluate(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Texts to judge it on; '-' is standard input. Without any: the validation text it held back."
+            help="What to judge it on; '-' is standard input. Without any: the validation data it held back. Further "
+            "run directories are judged together with the first (an ensemble), but not of language models."
         ),
     ] = None,
     cache: Annotated[
@@ -27,16 +28,19 @@ def evaluate(
         int, typer.Option(help="Also mixed with a Kneser-Ney model of this order, counted on the training text.")
     ] = 0,
 ) -> None:
-    """Judge a run's best weights on a whole text: nats, bits per character, perplexity, accuracy.
+    """Judge a run's best weights: of a language model on a whole text, of other tasks on examples.
 
-    The state is carried from the first character to the last. Nats per token is the mean of -log p(next token);
-    bits per character is the same in base 2, so that byte and character models compare; perplexity is exp(nats):
-    the number of equally likely tokens the model is in doubt between.
+    Of a language model: nats, bits per character, perplexity, accuracy. The state is carried from the first character
+    to the last. Nats per token is the mean of -log p(next token); bits per character is the same in base 2, so that
+    byte and character models compare; perplexity is exp(nats): the number of equally likely tokens the model is in
+    doubt between.
     """
     if not cache and not ngram:
-        from ifog.tasks.language import evaluate as judge
+        from ifog.tasks.jobs import evaluate as judge
 
-        say(figures_line(judge(run, files or None)))
+        others = [Path(name) for name in files or () if (Path(name) / "config.json").is_file()]
+        rest = [name for name in files or () if Path(name) not in others]
+        say(figures_line(judge([run, *others], rest or None)))
         return
     from ifog.tasks.language import evaluate_mixtures
 

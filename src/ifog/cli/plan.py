@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ifog.cli.console import say
-from ifog.cli.train import pair
+from ifog.cli.options import pair
 
 __all__ = ["plan"]
 

@@ -27,20 +27,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "reported"]
 
+_WORDS = {
+    "bits_per_character": "{:.3f} bits/char", "smooth_loss": "smooth loss {:.2f}", "accuracy": "accuracy {:.1%}",
+}  # fmt: skip
 PLAIN_SECONDS = 5.0  # without a terminal, at most one line of progress in this time
 
 
 class Report(SilentProgress):
     """What happens in training, for people; `concluded` ends it with the result and what to do next."""
 
-    def __init__(self) -> None:
+    def __init__(self, items: str = "tokens") -> None:
+        self.items = items
         self.console = Console()
         self.bar = Progress(
             TextColumn("step {task.fields[step]}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
             TextColumn("{task.description}"),
         )  # fmt: skip
         self.task = self.bar.add_task("", total=1.0, step=0)
-        self.figures = Text("preparing the text")
+        self.figures = Text("preparing the data")
         self.last_line = time.monotonic()
 
     def __rich__(self) -> Group:
@@ -57,7 +61,7 @@ class Report(SilentProgress):
         """Show where training is."""
         left = f"{_time(status.remaining)} left" if status.remaining is not None else ""
         self.bar.update(self.task, completed=status.fraction, description=left, step=status.step)
-        self.figures = Text(_figures(status) if status.items_per_second else "the first steps")
+        self.figures = Text(self._figures(status) if status.items_per_second else "the first steps")
         now = time.monotonic()
         if not self.console.is_terminal and status.step and now - self.last_line >= PLAIN_SECONDS:
             self.last_line = now
@@ -82,32 +86,39 @@ class Report(SilentProgress):
             raise typer.Exit(130)
         if not run.metrics:  # one of several processes; the first has the result
             return
-        say(f"Done after {run.step} steps. Whole validation text, state carried:", "bold")
+        language = self.items == "tokens"
+        judged = "Whole validation text, state carried:" if language else "All validation examples:"
+        say(f"Done after {run.step} steps. {judged}", "bold")
         say(f"  {figures_line(run.metrics)}")
         say(f"The run is in {run.path}. Next:")
-        for command in (f"ifog sample {where}", f"ifog eval {where} FILE", f"ifog compare {where} OTHER_RUN"):
+        first = f"ifog sample {where}" if language else f"ifog predict {where} FILE"
+        for command in (first, f"ifog eval {where} FILE", f"ifog compare {where} OTHER_RUN"):
             say(f"  {command}")
+
+    def _figures(self, status: Status) -> str:
+        parts = [f"loss {status.loss:.3f}"]
+        for name, words in _WORDS.items():
+            if name in status.metrics:
+                parts.append(words.format(status.metrics[name]))
+        speed = f"{status.items_per_second:,.0f} {self.items}/s"
+        return " · ".join([*parts, speed, f"rate {status.learning_rate:.2g}"])
 
     def _print(self, text: str, style: str = "") -> None:
         self.console.print(Text(text, style), soft_wrap=True)
 
 
 @contextlib.contextmanager
-def reported() -> Generator[Report]:
-    """A report whose live lines are taken away at the end, whatever happens."""
-    report = Report()
+def reported(items: str = "tokens") -> Generator[Report]:
+    """A report whose live lines are taken away at the end, whatever happens.
+
+    Args:
+        items: what training counts, "tokens" or "examples".
+    """
+    report = Report(items)
     with (
         Live(report, console=report.console, transient=True) if report.console.is_terminal else contextlib.nullcontext()
     ):
         yield report
-
-
-def _figures(status: Status) -> str:
-    parts = [f"loss {status.loss:.3f}"]
-    for name, words in (("bits_per_character", "{:.3f} bits/char"), ("smooth_loss", "smooth loss {:.2f}")):
-        if name in status.metrics:
-            parts.append(words.format(status.metrics[name]))
-    return " · ".join([*parts, f"{status.items_per_second:,.0f} tokens/s", f"rate {status.learning_rate:.2g}"])
 
 
 def _time(seconds: float) -> str:

@@ -13,7 +13,7 @@ __all__ = ["resume"]
 def resume(run: Annotated[Path, typer.Argument(help="The run directory, such as runs/NAME.")]) -> None:
     """Go on with a run that was stopped or killed, to the same losses as if it never had been."""
     from ifog.cli.progress import reported
-    from ifog.tasks.language import resume as go_on
+    from ifog.tasks.jobs import resume as go_on
 
     with reported() as progress:
         done = go_on(run, progress=progress)

@@ -9,16 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ifog.tasks.beginning import Run
     from ifog.tasks.comparison import compare
-    from ifog.tasks.language import Run, evaluate, load, resume, train
-    from ifog.tasks.options import LanguageOptions
+    from ifog.tasks.jobs import evaluate, load, predict, resume, train
+    from ifog.tasks.language_options import LanguageOptions
 
-__all__ = ["LanguageOptions", "Run", "compare", "evaluate", "load", "resume", "train"]
+__all__ = ["LanguageOptions", "Run", "compare", "evaluate", "load", "predict", "resume", "train"]
 
-_HOMES = {"LanguageOptions": "options", "compare": "comparison"}
+_HOMES = {"LanguageOptions": "language_options", "Run": "beginning", "compare": "comparison"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'language')}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'jobs')}"), name)

@@ -18,7 +18,7 @@ from ifog.data import Streams, load_tokenizer, open_text, prepare_text
 from ifog.errors import RunError
 from ifog.models import LanguageModel, LanguageModelConfig
 from ifog.models.catalogue import build
-from ifog.tasks.options import LanguageOptions
+from ifog.tasks.language_options import LanguageOptions
 from ifog.tasks.prediction import MinCharRNN, NextToken
 from ifog.training import seed_all
 

@@ -8,51 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import shutil
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ifog.data import Corpus, encode_corpus, load_tokenizer
-from ifog.errors import BackendError, CellError, ConfigError, DataError
+from ifog.errors import ConfigError
 from ifog.models import LanguageModel
 from ifog.runs import RunDirectory
+from ifog.tasks.beginning import Files, Run, begin, opened, paths_of, rank
 from ifog.tasks.building import model_of, options_of, prepare, task_of, text_of
-from ifog.tasks.options import DEFAULT_BUDGET, LanguageOptions
+from ifog.tasks.language_options import LanguageOptions
+from ifog.tasks.options import DEFAULT_BUDGET
 from ifog.tasks.prediction import figures
 from ifog.training import fit, load_weights, parse_budget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ifog.cells import Cell
     from ifog.evaluation import Figures
     from ifog.training import Progress
 
 __all__ = ["Run", "evaluate", "evaluate_mixtures", "load", "resume", "train"]
-
-Files = str | os.PathLike[str]
-MISTAKES = (BackendError, CellError, ConfigError, DataError)  # of whoever starts a run: nothing of it is kept
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """What training left behind.
-
-    Attributes:
-        path: the run directory.
-        step: updates made.
-        interrupted: training was stopped early; `resume` goes on.
-        metrics: "loss", "bits_per_character", "perplexity", "accuracy" of the best weights on the whole validation
-            text; empty after an interruption.
-    """
-
-    path: Path
-    step: int
-    interrupted: bool
-    metrics: Mapping[str, float]
 
 
 def train(
@@ -110,18 +88,12 @@ def train(
     settings = settings.decided()
     settings.training()  # refuses what is out of range before anything is written
     corpus, held_out = _corpus(files, text), None if validation is None else _corpus(validation, None)
-    path = _new_path(out, _name(files, text))
-    before = {path, *path.glob("*")} if path.exists() else set[Path]()
-    run = RunDirectory.create(path) if _rank() == 0 else RunDirectory(path)
-    try:
-        if _rank() == 0:
-            prepare(run, corpus, held_out, settings, own_cell)
-        return _fit(_wait_for(run), own_cell, progress)
-    except BaseException as error:
-        prepared = (run.path / "config.json").exists() and not isinstance(error, MISTAKES)
-        if _rank() == 0 and not prepared and not run.has_checkpoint():
-            _clear(run, before)
-        raise
+    return begin(
+        out,
+        _name(files, text),
+        lambda run: prepare(run, corpus, held_out, settings, own_cell),
+        lambda run: _fit(run, own_cell, progress),
+    )
 
 
 def resume(run: Run | Files, *, cell: Cell | None = None, progress: Progress | None = None) -> Run:
@@ -135,7 +107,7 @@ def resume(run: Run | Files, *, cell: Cell | None = None, progress: Progress | N
     Raises:
         RunError: no run, or a damaged one.
     """
-    return _fit(_open(run), cell, progress)
+    return _fit(opened(run), cell, progress)
 
 
 def load(run: Run | Files, which: Literal["best", "last"] = "best", *, cell: Cell | None = None) -> LanguageModel:
@@ -149,7 +121,7 @@ def load(run: Run | Files, which: Literal["best", "last"] = "best", *, cell: Cel
     Raises:
         RunError: no run, no checkpoint yet, a damaged one, or one of another architecture.
     """
-    directory = _open(run)
+    directory = opened(run)
     model = model_of(directory, cell)
     load_weights(model, directory, which)
     return model.eval()
@@ -178,7 +150,7 @@ def evaluate(
         DataError: a text that can't be read, is too short, or holds a character the model doesn't know.
     """
     model = load(run, cell=cell)
-    directory = _open(run)
+    directory = opened(run)
     tokenizer = load_tokenizer(directory.path / "tokenizer.json")
     if files is None and text is None:
         return figures(model, text_of(directory).validation, tokenizer)
@@ -210,16 +182,7 @@ def evaluate_mixtures(
     from ifog.tasks.mixture import judge_mixtures
 
     corpus = None if files is None else _corpus(files, None)
-    return judge_mixtures(load(run, cell=cell), _open(run), corpus, cache=cache, ngram=ngram)
-
-
-def _clear(run: RunDirectory, before: set[Path]) -> None:
-    """Remove what a run that can't begin has written, and its directory if that wasn't there before."""
-    for made in {run.path, *run.path.glob("*")} - before:
-        if made.is_dir():
-            shutil.rmtree(made)
-        else:
-            made.unlink(missing_ok=True)
+    return judge_mixtures(load(run, cell=cell), opened(run), corpus, cache=cache, ngram=ngram)
 
 
 def _fit(run: RunDirectory, cell: Cell | None, progress: Progress | None) -> Run:
@@ -231,23 +194,13 @@ def _fit(run: RunDirectory, cell: Cell | None, progress: Progress | None) -> Run
         training = dataclasses.replace(training, smooth_start=start)
     result = fit(model, task, training, run, progress=progress)
     metrics: dict[str, float] = {}
-    if not result.interrupted and _rank() == 0:
+    if not result.interrupted and rank() == 0:
         metrics = figures(load(run.path, cell=cell), task.validation, data.tokenizer)
         run.write_json("result.json", {"step": result.step, "seconds": result.elapsed, **metrics})
     return Run(run.path, result.step, result.interrupted, metrics)
 
 
-# Where text comes from and runs go
-
-
-def _open(run: Run | Files) -> RunDirectory:
-    return RunDirectory.open(run.path if isinstance(run, Run) else run)
-
-
-def _paths(files: Files | Sequence[Files] | None) -> list[str]:
-    if files is None:
-        return []
-    return [os.fspath(f) for f in ([files] if isinstance(files, str | os.PathLike) else files)]
+# Where text comes from
 
 
 def _corpus(files: Files | Sequence[Files] | None, text: str | None) -> Corpus:
@@ -255,46 +208,13 @@ def _corpus(files: Files | Sequence[Files] | None, text: str | None) -> Corpus:
         raise ConfigError("language: both files and text were given; give one of them.")
     if text is not None:
         return Corpus.from_text(text)
-    return Corpus.from_files(_paths(files)) if files else Corpus.default()
+    return Corpus.from_files(paths_of(files)) if files else Corpus.default()
 
 
 def _name(files: Files | Sequence[Files] | None, text: str | None) -> str:
     if text is not None:
         return "text"
-    paths = _paths(files)
+    paths = paths_of(files)
     if not paths:
         return "python"
     return "stdin" if paths[0] == "-" else Path(paths[0]).stem
-
-
-def _new_path(out: Files | None, name: str) -> Path:
-    if out is None and _world() > 1:
-        raise ConfigError("language: several processes train one run, so they need its name; give --out.")
-    if out is not None:
-        return Path(out)
-    return next(path for path in _numbered(Path("runs") / name) if not path.exists())
-
-
-def _numbered(path: Path) -> Iterator[Path]:
-    yield path
-    number = 2
-    while True:
-        yield path.with_name(f"{path.name}-{number}")
-        number += 1
-
-
-# Several processes (torchrun): the first prepares, the others wait until it has
-
-
-def _rank() -> int:
-    return int(os.environ.get("RANK", "0"))
-
-
-def _world() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def _wait_for(run: RunDirectory) -> RunDirectory:
-    while not (run.path / "config.json").exists():
-        time.sleep(0.1)
-    return RunDirectory.open(run.path)

@@ -1,106 +1,81 @@
-"""Every option of training a language model, with its default, in one place.
+"""The options that every task shares, with their defaults, in one place.
 
-Owns the names and defaults that Python, the command line and the run's config.json share, and the preset
-`min-char-rnn`. Gives the model's and the trainer's own configurations. Never imports torch: the command line's help
-reads the defaults from here.
+Owns the names and defaults that Python, the command line and the run's config.json share. Gives the trainer's own
+configuration. Never imports torch: the command line's help reads the defaults from here.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping  # where types are asked for, as the command line does
+from typing import TYPE_CHECKING, Any, Self
 
 from ifog.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ifog.training import TrainingConfig
 
-__all__ = ["DEFAULT_BUDGET", "MIN_CHAR_RNN", "LanguageOptions"]
+__all__ = ["DEFAULT_BUDGET", "TaskOptions"]
 
 DEFAULT_BUDGET = "60s"
-TOKENIZERS = ("char", "byte", "word", "bpe")
-
-MIN_CHAR_RNN: Mapping[str, Any] = {
-    "cell": "elman",
-    "hidden_size": 100,
-    "embedding_size": 0,
-    "batch_size": 1,
-    "sequence": 25,
-    "optimizer": "adagrad",
-    "learning_rate": 0.1,
-    "weight_decay": 0.0,
-    "schedule": "constant",
-    "warmup": 0.0,
-    "clipping": "value",
-    "clip": 5.0,
-    "average": 0.0,
-    "evaluate_every": 100,
-    "log_every": 100,
-    "validation_fraction": 0.0,
-    "precision": "32-true",
-}
 
 
-@dataclasses.dataclass(frozen=True)
-class LanguageOptions:
-    """How a language model is built and trained; each field is an option of `ifog.train` and `ifog train`.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """How a model is built and trained, whatever it learns; a task adds its own.
 
     Attributes:
-        tokenizer: "char" (every character of the corpus is a token), "byte" (UTF-8 bytes, 256 tokens), "word" (split at
-            white space, each line's end a token) or "bpe" (pieces of words, learned from the corpus).
-        vocabulary_size: most tokens of "word" and "bpe"; none: every word, or 8,192 pieces.
-        validation_fraction: share of the text, at its end, that is held back to judge the model; with 0 it is judged
-            on the text it was trained on.
-        model: its name in `ifog.models.MODELS`; "recurrent" is described by the options below, the others by:
-        model_options: the model's own options.
-        cell: the recurrence's name in the catalogue.
-        cell_options: the cell's own options.
-        hidden_size: units per layer.
-        num_layers: recurrent layers on top of each other.
-        embedding_size: numbers per token handed to the first layer; 0 gives the ids straight to the cell.
-        dropout: share of values dropped in training.
-        tied: use the embedding as the output matrix.
-        backend: what runs the recurrence.
-        batch_size: parallel streams.
-        sequence: time steps per chunk: gradients go back this far, the state is carried on.
-        min_char_rnn: the lectures' program: summed loss, one stream over the whole text, weights from N(0, 0.01²).
-        steps: updates in all; or:
-        epochs: passes over the text; or:
-        budget: seconds in all.
-        seed: of the initial weights and everything random.
-        precision: "32-true", "bf16-mixed" (products on operands rounded to bf16), or "auto", which a run decides once:
+        cell: the recurrence's name in the catalogue: lstm, gru, elman ...; `ifog cells` lists them all.
+        cell_options: the cell's own options, such as peephole=true; `ifog cells NAME` shows them.
+        hidden_size: units per layer: what the model can keep in mind. 128 is quick, 512 and more need time.
+        num_layers: recurrent layers on top of each other; 1 to 3 are common.
+        dropout: share of values dropped in training, against learning by heart: 0 for short runs, 0.5 for long.
+        validation_fraction: share of the data that is held back to judge the model; 0 judges it on what it learned.
+        batch_size: examples per update. More use the machine better, fewer update more often.
+        steps: updates in all, in place of a time.
+        epochs: passes over the data, in place of a time.
+        budget: time in all, such as 90s, 10m, 2h: the learning rate is planned to end on time.
+        optimizer: adamw, sgd, rmsprop or adagrad.
+        learning_rate: the highest step size. Too low is slow, too high explodes: try a third, or three times as much.
+        momentum: of the optimizer sgd.
+        weight_decay: pull of the matrices towards zero; 0 to 0.1.
+        schedule: cosine or exponential (fall to the floor at the end), or constant.
+        warmup: share of the run in which the learning rate rises to its highest.
+        hold: share of the run before the learning rate begins to fall.
+        floor: where the fall ends, as a share of the learning rate.
+        clipping: what tames exploding gradients: norm, value, mean_norm (a multiple of the usual norm) or none.
+        clip: the clipping's threshold: about 1 for norm, 5 for value, 0.5 to 10 for mean_norm.
+        accumulation: batches per update, where memory is short.
+        average: decay of a moving average of the weights, judged and kept in their place; 0.99 to 0.9999, 0 for none.
+        average_patience: evaluations without progress before the plain mean of the weights takes their place (NT-ASGD);
+            0: never.
+        recurrent_l2: weight of the recurrent matrices' squared norm in the loss.
+        evaluate_every: steps between evaluations; about ten a run otherwise.
+        log_every: steps between records in metrics.jsonl.
+        save_every: steps between checkpoints, beside those at evaluations.
+        save_seconds: seconds between checkpoints.
+        seed: of everything random: the same seed repeats a run by steps bit for bit.
+        device: auto, cpu or cuda.
+        precision: 32-true, bf16-mixed (products on operands rounded to bf16), or auto, which a run decides once:
             bf16-mixed on a CPU that multiplies bf16 in hardware.
-
-    The other fields are those of `ifog.training.TrainingConfig`.
 
     Raises:
         ConfigError: an option out of its range.
     """
 
-    tokenizer: str = "char"
-    vocabulary_size: int | None = None
-    validation_fraction: float = 0.1
-    model: str = "recurrent"
-    model_options: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
     cell: str = "lstm"
     cell_options: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
-    hidden_size: int = 384
+    hidden_size: int = 128
     num_layers: int = 1
-    embedding_size: int = 64
     dropout: float = 0.0
-    tied: bool = False
-    backend: str = "auto"
-    batch_size: int = 16
-    sequence: int = 64
-    min_char_rnn: bool = False
+    validation_fraction: float = 0.1
+    batch_size: int = 32
     steps: int | None = None
     epochs: float | None = None
     budget: float | None = None
     optimizer: str = "adamw"
-    learning_rate: float = 6e-3
+    learning_rate: float = 2e-3
     momentum: float = 0.9
     weight_decay: float = 0.0
     schedule: str = "cosine"
@@ -122,28 +97,34 @@ class LanguageOptions:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.tokenizer not in TOKENIZERS:
-            raise ConfigError(f"options: tokenizer is {self.tokenizer!r}; give one of {', '.join(TOKENIZERS)}.")
         if self.epochs is not None and not self.epochs > 0:
-            raise ConfigError(f"options: epochs is {self.epochs!r}, but it counts passes over the text; give e.g. 5.")
+            raise ConfigError(f"options: epochs is {self.epochs!r}, but it counts passes over the data; give e.g. 5.")
         if not 0.0 <= self.validation_fraction < 1.0:
             raise ConfigError(
-                f"options: validation_fraction is {self.validation_fraction!r}, but it is the share of the text held "
+                f"options: validation_fraction is {self.validation_fraction!r}, but it is the share of the data held "
                 "back to judge the model: give a number from 0 to below 1, for example 0.1."
             )
-        for name, meaning in (("batch_size", "parallel streams"), ("sequence", "time steps per chunk")):
+        self.counts(
+            batch_size="examples per update", hidden_size="units per layer", num_layers="layers on top of each other"
+        )
+
+    def counts(self, **meanings: str) -> None:
+        """Refuses fields that are no whole numbers from 1 on.
+
+        Args:
+            meanings: what each field counts, by its name.
+
+        Raises:
+            ConfigError: one of them is less, or no whole number.
+        """
+        for name, meaning in meanings.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(f"options: {name} is {value!r}, but it counts {meaning}: give 1 or more.")
-        if self.min_char_rnn and self.batch_size != 1:
-            raise ConfigError(
-                f"options: min-char-rnn reads one stream, but batch_size is {self.batch_size}; "
-                "leave batch_size out, or train without min_char_rnn."
-            )
 
     @classmethod
-    def given(cls, *, min_char_rnn: bool = False, **chosen: Any) -> LanguageOptions:
-        """The options somebody chose, over the defaults or over min-char-rnn's.
+    def given(cls, **chosen: Any) -> Self:
+        """The options somebody chose, over the defaults.
 
         Raises:
             ConfigError: an unknown name (the nearest known one is offered), or a value out of its range.
@@ -154,14 +135,13 @@ class LanguageOptions:
                 near = difflib.get_close_matches(name, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."
                 raise ConfigError(f"options: there is no option {name!r}; {hint}")
-        values: dict[str, Any] = {**(MIN_CHAR_RNN if min_char_rnn else {}), **chosen, "min_char_rnn": min_char_rnn}
-        return cls(**values)
+        return cls(**chosen)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values that JSON can hold."""
         return dataclasses.asdict(self)
 
-    def decided(self) -> LanguageOptions:
+    def decided(self) -> Self:
         """The same with nothing left to this machine, so that a run goes on elsewhere as it began."""
         import torch
 
@@ -183,6 +163,6 @@ class LanguageOptions:
 
         shared = {field.name for field in dataclasses.fields(TrainingConfig)} & set(self.to_dict())
         values = {name: getattr(self, name) for name in shared}
-        if self.epochs is not None and self.steps is None:  # how many that are the text will tell
+        if self.epochs is not None and self.steps is None:  # how many that are the data will tell
             values["steps"] = 1
         return TrainingConfig(**values)

@@ -1,0 +1,136 @@
+"""The options of training on the command line, made from the dataclasses that define them.
+
+Owns how a field becomes an option: its name, its help (what the class's docstring says of it), its default, its panel.
+Takes a subclass of `TaskOptions`, gives parameters for Typer. Knows no option by name but where it is shown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+import types
+import typing
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ifog.errors import ConfigError
+from ifog.tasks.options import DEFAULT_BUDGET
+
+if TYPE_CHECKING:
+    from ifog.tasks.options import TaskOptions
+
+__all__ = ["given", "pair", "parameters"]
+
+# Where the options that all tasks share are shown; a task's own come first.
+PANELS = {
+    "The model": ("cell", "cell_options", "model", "model_options", "hidden_size", "num_layers", "embedding_size",
+                  "bidirectional", "dropout", "tied", "backend"),
+    "How long": ("budget", "steps", "epochs"),
+    "Batches": ("batch_size", "sequence", "accumulation"),
+    "The optimiser": ("optimizer", "learning_rate", "schedule", "warmup", "hold", "floor", "momentum", "weight_decay",
+                      "clipping", "clip", "average", "average_patience", "recurrent_l2"),
+    "Records": ("evaluate_every", "log_every", "save_every", "save_seconds"),
+    "The machine": ("seed", "device", "precision"),
+}  # fmt: skip
+_FIELD = re.compile(r"^        (\w+): (.*(?:\n            .*)*)", re.M)
+
+
+def parameters(options: type[TaskOptions], own: str) -> list[inspect.Parameter]:
+    """An option for each field, in the order of the panels; None where it isn't given, so that presets know.
+
+    Args:
+        options: the dataclass.
+        own: the panel of the fields that only this task has.
+    """
+    help_of, fields = _documented(options), {field.name: field for field in dataclasses.fields(options)}
+    panels = {name: panel for panel, names in PANELS.items() for name in names}
+    order = [name for name in fields if name not in panels] + [name for name in panels if name in fields]
+    kinds = typing.get_type_hints(options)
+    return [
+        _parameter(name, kinds[name], _default(fields[name]), help_of.get(name, ""), panels.get(name, own))
+        for name in order
+    ]
+
+
+def given(values: Mapping[str, Any], options: type[TaskOptions]) -> dict[str, Any]:
+    """What was chosen on the command line, as the dataclass wants it: NAME=VALUE pairs joined, lists made tuples."""
+    kinds = typing.get_type_hints(options)
+    chosen: dict[str, Any] = {}
+    for name, value in values.items():
+        if value is None or value == []:
+            continue
+        field = f"{name}s" if _is_mapping(kinds.get(f"{name}s")) else name
+        if field != name:
+            chosen[field] = dict(pair(text, name.replace("_", "-")) for text in value)
+        else:
+            chosen[name] = tuple(value) if _is_tuple(kinds.get(name)) else value
+    return chosen
+
+
+def pair(text: str, option: str) -> tuple[str, Any]:
+    """NAME=VALUE, the value as JSON where it is JSON.
+
+    Raises:
+        ConfigError: there is no "=".
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--{option} is {text!r}; write it as NAME=VALUE, such as peephole=true or order=5.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _documented(options: type) -> dict[str, str]:
+    """What the docstrings of a class and its bases say of each field; the class's own words count first."""
+    found: dict[str, str] = {}
+    for one in options.__mro__:
+        _, _, attributes = (one.__doc__ or "").partition("Attributes:\n")
+        for name, text in _FIELD.findall(attributes):
+            found.setdefault(name, " ".join(text.split()))
+    return found
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.name == "budget":
+        return DEFAULT_BUDGET
+    if isinstance(field.default, bool):
+        return "yes" if field.default else "no"
+    empty = field.default is dataclasses.MISSING or field.default is None or field.default == ""
+    return "none" if empty else str(field.default)
+
+
+def _parameter(name: str, kind: Any, default: str, text: str, panel: str) -> inspect.Parameter:
+    one = name.removesuffix("s") if _is_mapping(kind) else name
+    # A budget is written with its unit.
+    type_ = list[str] if _is_mapping(kind) else str if name == "budget" else _plain(kind)
+    shown = f"{text[:1].upper()}{text[1:]} [dim]\\[default: {default}][/dim]".replace("`", "")
+    option = typer.Option(help=shown, rich_help_panel=panel, show_default=False)
+    return inspect.Parameter(
+        one, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[type_ | None, option]
+    )
+
+
+def _plain(kind: Any) -> Any:
+    """The type of one value on the command line."""
+    parts = [part for part in typing.get_args(kind) if part is not types.NoneType]
+    if isinstance(kind, types.UnionType) and len(parts) == 1:
+        return _plain(parts[0])
+    if _is_tuple(kind):
+        return list[typing.get_args(kind)[0]]
+    if typing.get_origin(kind) is typing.Literal:
+        return str
+    return kind if kind in (str, int, float, bool) else str
+
+
+def _is_mapping(kind: Any) -> bool:
+    return typing.get_origin(kind) is Mapping
+
+
+def _is_tuple(kind: Any) -> bool:
+    return typing.get_origin(kind) is tuple

@@ -1,0 +1,74 @@
+"""All kinds of tasks that learn from examples, by name.
+
+Owns `KINDS`; a new kind is one entry. Takes a name, gives the kind, imported when it is first asked for; or files, and
+guesses the kind from their endings and columns.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ifog.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ifog.tasks.kind import Kind
+
+__all__ = ["KINDS", "find", "guess"]
+
+# name: module of ifog.tasks, and the object in it
+KINDS = {
+    "classify": ("classification", "CLASSIFY"),
+    "regress": ("classification", "REGRESS"),
+    "tag": ("tagging", "TAG"),
+    "translate": ("translation", "TRANSLATE"),
+    "forecast": ("forecasting", "FORECAST"),
+}
+
+
+def find(name: str) -> Kind:
+    """The kind of task called `name`.
+
+    Raises:
+        ConfigError: there is none; the nearest is offered.
+    """
+    if name not in KINDS:
+        near = difflib.get_close_matches(name, KINDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(KINDS)}, and language."
+        raise ConfigError(f"there is no task {name!r} that learns from examples; {hint}")
+    module, kind = KINDS[name]
+    return getattr(importlib.import_module(f"ifog.tasks.{module}"), kind)
+
+
+# What a file's ending says; and what columns of a table do, the first that has all of them.
+_ENDINGS = {".conll": "tag", ".conllu": "tag", ".iob": "tag", ".ts": "classify"}
+_COLUMNS = (
+    ({"words", "tags"}, "tag"),
+    ({"source", "target"}, "translate"),
+    ({"text", "label"}, "classify"),
+    ({"date"}, "forecast"),
+)
+
+
+def guess(paths: Sequence[str]) -> str:
+    """The task that files are plainly made for: a kind's name, or "language" where nothing else is plain.
+
+    Args:
+        paths: of the training files; the first counts.
+    """
+    if not paths:
+        return "language"
+    path = Path(paths[0])
+    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
+    ending = suffixes[-1].lower() if suffixes else ""
+    if ending in _ENDINGS:
+        return _ENDINGS[ending]
+    if ending in (".csv", ".tsv", ".jsonl") and path.is_file():
+        from ifog.data.labelled import first_names
+
+        names = {name.strip().lower() for name in first_names(path)}
+        return next((task for columns, task in _COLUMNS if columns <= names), "language")
+    return "language"
