@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,11 @@ def recipe(work: object = None, expected: tuple[float, float] = (2.0, 3.0)) -> R
 def test_a_figure_is_judged_by_the_expected_range() -> None:
     assert recipe().verdict(2.5) == "reproduced"
     assert "better" in recipe().verdict(1.9)
-    assert "not reproduced" in recipe().verdict(3.1)
+    assert "not reproduced: at most 3" in recipe().verdict(3.1)
+    accuracy = dataclasses.replace(recipe(), metric="accuracy")
+    assert accuracy.verdict(2.5) == "reproduced"
+    assert "better" in accuracy.verdict(3.1)
+    assert "not reproduced: at least 2" in accuracy.verdict(1.9)
 
 
 def test_a_name_that_is_nearly_right_is_corrected() -> None:

@@ -23,6 +23,7 @@ from ifog.cli import (
     gpt2,
     gradients,
     inspect,
+    make,
     ngram,
     pairs,
     plan,
@@ -31,6 +32,7 @@ from ifog.cli import (
     resume,
     sample,
     train,
+    tune,
 )
 from ifog.cli.console import fail, say
 from ifog.errors import IfogError
@@ -44,7 +46,8 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that was asked for."""
         name, found, rest = super().resolve_command(ctx, args)
-        return (name, train.command(rest), rest) if name == "train" else (name, found, rest)
+        made = {"train": train, "tune": tune}.get(name or "")
+        return (name, made.command(rest), rest) if made else (name, found, rest)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -91,6 +94,11 @@ def _train() -> None:
     """Train on files: a language model on text, or with --task a classifier, tagger, translator, forecaster."""
 
 
+@app.command("tune")
+def _tune() -> None:
+    """Search hyperparameters: many runs, bad ones stopped early, the best one told."""
+
+
 app.command("resume")(resume.resume)
 app.command("eval")(evaluate.evaluate)
 app.command("predict")(predict.predict)
@@ -101,6 +109,7 @@ app.command("gates")(gates.gates)
 app.command("gradients")(gradients.gradients)
 app.command("errors")(errors.errors)
 app.command("doctor")(doctor.doctor)
+app.command("make")(make.make)
 app.command("make-pairs")(pairs.make_pairs)
 app.command("eval-gpt2")(gpt2.evaluate_gpt2)
 app.command("compare")(compare.compare)

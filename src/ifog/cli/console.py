@@ -10,7 +10,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SHARES = ("accuracy", "macro_f1", "entity_f1", "precision", "recall")  # figures from 0 to 1
+SHARES = ("accuracy", "accuracy_unknown", "macro_f1", "f1", "precision", "recall")  # figures from 0 to 1
 
 __all__ = ["fail", "figures_line", "say"]
 

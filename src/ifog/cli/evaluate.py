@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ifog.cli.console import figures_line, say
+from ifog.cli.console import fail, figures_line, say
+from ifog.runs import RunDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["evaluate"]
 
@@ -27,6 +31,12 @@ def evaluate(
     ngram: Annotated[
         int, typer.Option(help="Also mixed with a Kneser-Ney model of this order, counted on the training text.")
     ] = 0,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of classify and tag: a page with all mistakes on FILES (.html), or the confusion matrix (.png)."
+        ),
+    ] = None,
 ) -> None:
     """Judge a run's best weights: of a language model on a whole text, of other tasks on examples.
 
@@ -40,7 +50,10 @@ def evaluate(
 
         others = [Path(name) for name in files or () if (Path(name) / "config.json").is_file()]
         rest = [name for name in files or () if Path(name) not in others]
-        say(figures_line(judge([run, *others], rest or None)))
+        found = judge([run, *others], rest or None)
+        say(figures_line(found))
+        if report is not None:
+            _report([run, *others], rest, found, report)
         return
     from ifog.tasks.language import evaluate_mixtures
 
@@ -49,3 +62,23 @@ def evaluate(
             f"{name:<10}{found.nats_per_token:.4f} nats/token · {found.bits_per_character:.4f} bits/character · "
             f"perplexity {found.perplexity:.5g} · per word {found.word_perplexity:.5g}"
         )
+
+
+def _report(runs: list[Path], files: list[str], figures: Mapping[str, float], report: Path) -> None:
+    from ifog.inspection.mistakes import cases_of, draw_confusion, render_mistakes
+    from ifog.tasks.jobs import load, predict
+    from ifog.writing import write_atomically
+
+    if not files:
+        fail("A report shows the examples themselves, so it needs their file; give it after the run.")
+    predicted = predict(runs, files)
+    encoding = load(runs[0]).encoding
+    task = str(RunDirectory.open(runs[0]).config["task"])
+    reads, says = getattr(encoding, "input", "words"), getattr(encoding, "label", "tags")
+    cases = list(cases_of(task, predicted, reads, says))
+    if report.suffix == ".html":
+        page = render_mistakes(cases, figures, f"{' and '.join(map(str, runs))} on {', '.join(files)}")
+        write_atomically(report, page.encode())
+    else:
+        draw_confusion(cases, report)
+    say(f"The mistakes are in {report}.")

@@ -12,10 +12,12 @@ import json
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ifog.errors import ConfigError
 from ifog.tasks.options import DEFAULT_BUDGET
@@ -23,7 +25,10 @@ from ifog.tasks.options import DEFAULT_BUDGET
 if TYPE_CHECKING:
     from ifog.tasks.options import TaskOptions
 
-__all__ = ["given", "pair", "parameters"]
+__all__ = ["given", "made_command", "pair", "parameter", "parameters", "task_of"]
+
+TEXTS = "UTF-8 text; '-' is standard input. Without any: the source of Python's standard library."
+EXAMPLES = "Files of examples, such as .csv, .tsv, .jsonl, .conllu; see the page of the task in the documentation."
 
 # Where the options that all tasks share are shown; a task's own come first.
 PANELS = {
@@ -39,6 +44,63 @@ PANELS = {
 _FIELD = re.compile(r"^        (\w+): (.*(?:\n            .*)*)", re.M)
 
 
+def task_of(arguments: list[str]) -> tuple[str, type[TaskOptions]]:
+    """The task of a command line, from --task or plain from its files, and the dataclass of its options.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    from ifog.tasks.kinds import find, guess
+
+    named = _after("--task", arguments)
+    task = named or guess([argument for argument in arguments if Path(argument).exists()][:1])
+    if task == "language":
+        from ifog.tasks.language_options import LanguageOptions
+
+        return task, LanguageOptions
+    return task, find(task).options
+
+
+def made_command(
+    body: Callable[..., None], task: str, options: type[TaskOptions], extra: list[inspect.Parameter]
+) -> TyperCommand:
+    """A command that takes files and the options of a task.
+
+    Args:
+        body: what it does, called with a keyword for every option; its docstring is the help.
+        task: the task's name.
+        options: the task's dataclass.
+        extra: further parameters, shown first.
+    """
+    files = typer.Argument(help=TEXTS if task == "language" else EXAMPLES)
+    chosen = typer.Option(
+        help="language, classify, regress, tag, translate or forecast. [dim]\\[default: what the first file is plainly "
+        "made for, else language][/dim]"
+    )
+    judged = typer.Option(
+        help="A file that judges the model while it learns, in place of a part of FILES. May be repeated."
+    )
+    every = [
+        parameter("files", list[str] | None, files),
+        parameter("task", str | None, chosen),
+        *extra,
+        parameter("validation", list[str] | None, judged),
+        *parameters(options, "The text" if task == "language" else "The task"),
+    ]
+    body.__signature__ = inspect.Signature(every)  # pyright: ignore[reportFunctionMemberAccess]
+    body.__annotations__ = {one.name: one.annotation for one in every}
+    alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    alone.command()(body)
+    made = typer.main.get_command(alone)
+    assert isinstance(made, TyperCommand)
+    return made
+
+
+def parameter(name: str, kind: Any, info: Any, default: Any = None) -> inspect.Parameter:
+    """A parameter as Typer reads it from a function's signature."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
+
+
 def parameters(options: type[TaskOptions], own: str) -> list[inspect.Parameter]:
     """An option for each field, in the order of the panels; None where it isn't given, so that presets know.
 
@@ -51,7 +113,7 @@ def parameters(options: type[TaskOptions], own: str) -> list[inspect.Parameter]:
     order = [name for name in fields if name not in panels] + [name for name in panels if name in fields]
     kinds = typing.get_type_hints(options)
     return [
-        _parameter(name, kinds[name], _default(fields[name]), help_of.get(name, ""), panels.get(name, own))
+        _option(name, kinds[name], _default(fields[name]), help_of.get(name, ""), panels.get(name, own))
         for name in order
     ]
 
@@ -86,6 +148,16 @@ def pair(text: str, option: str) -> tuple[str, Any]:
         return name, value
 
 
+def _after(flag: str, arguments: list[str]) -> str | None:
+    """What follows a flag, as "--flag value" or "--flag=value"."""
+    for i, argument in enumerate(arguments):
+        if argument.startswith(f"{flag}="):
+            return argument.partition("=")[2]
+        if argument == flag and i + 1 < len(arguments):
+            return arguments[i + 1]
+    return None
+
+
 def _documented(options: type) -> dict[str, str]:
     """What the docstrings of a class and its bases say of each field; the class's own words count first."""
     found: dict[str, str] = {}
@@ -105,15 +177,13 @@ def _default(field: dataclasses.Field[Any]) -> str:
     return "none" if empty else str(field.default)
 
 
-def _parameter(name: str, kind: Any, default: str, text: str, panel: str) -> inspect.Parameter:
+def _option(name: str, kind: Any, default: str, text: str, panel: str) -> inspect.Parameter:
     one = name.removesuffix("s") if _is_mapping(kind) else name
     # A budget is written with its unit.
     type_ = list[str] if _is_mapping(kind) else str if name == "budget" else _plain(kind)
     shown = f"{text[:1].upper()}{text[1:]} [dim]\\[default: {default}][/dim]".replace("`", "")
     option = typer.Option(help=shown, rich_help_panel=panel, show_default=False)
-    return inspect.Parameter(
-        one, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[type_ | None, option]
-    )
+    return parameter(one, type_ | None, option)
 
 
 def _plain(kind: Any) -> Any:

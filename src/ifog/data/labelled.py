@@ -14,6 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ifog.data.audio import read_recordings
+from ifog.data.images import read_pixels
+from ifog.data.series_archive import read_ts
 from ifog.data.tables import Table
 from ifog.errors import ConfigError, DataError
 from ifog.writing import write_atomically
@@ -40,15 +43,18 @@ def read_rows(path: str | Path, *, header: bool | None = None, charset: str = "u
         return _delimited(path, text_of(path, charset), _DELIMITERS[ending], header)
     if ending in (".jsonl", ".json"):
         return _json_lines(path, text_of(path, charset))
-    raise DataError(f"{path}: the ending {ending!r} is none of .csv, .tsv, .jsonl; rename the file after its format.")
+    raise DataError(
+        f"{path}: the ending {ending!r} is none of .csv, .tsv, .jsonl, .txt, .ts; rename the file after its format."
+    )
 
 
 def read_labelled(paths: Sequence[str | Path], *, header: bool | None = None, charset: str = "utf-8") -> Table:
     """Examples with labels, all files one after the other.
 
     Args:
-        paths: tables (see `read_rows`); .txt files whose lines are "LABEL text"; folders, whose text files are one
-            class each (a line an example), or whose folders are one class each (a file an example).
+        paths: tables (see `read_rows`); .txt files whose lines are "LABEL text"; series in .ts files; images in files
+            called ...images-idx3-ubyte, read pixel by pixel; folders, whose text files are one class each (a line an
+            example), or whose folders are one class each (a file an example, .txt or .wav), or with files LABEL_x.wav.
         header: see `read_rows`.
         charset: see `read_rows`.
 
@@ -150,7 +156,11 @@ def _cell(value: Any) -> Any:
 
 def _one(path: Path, header: bool | None, charset: str) -> Table:
     if path.is_dir():
-        return _folder(path, charset)
+        return read_recordings(path) if next(path.rglob("*.wav"), None) else _folder(path, charset)
+    if "idx3-ubyte" in path.name:
+        return read_pixels(path)
+    if _ending(path) == ".ts":
+        return read_ts(path)
     if _ending(path) == ".txt":
         return _label_first(path, text_of(path, charset))
     return read_rows(path, header=header, charset=charset)

@@ -9,6 +9,7 @@ import difflib
 
 from ifog.errors import ConfigError
 from ifog.recipes.recipe import Corpora, Recipe
+from ifog.recipes.sequence_tasks import SEQUENCE_TASKS
 from ifog.recipes.working import counted, judged_gpt2, trained
 
 __all__ = ["RECIPES", "find"]
@@ -124,7 +125,7 @@ _ALL = (
     ),
 )  # fmt: skip
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*_ALL, *SEQUENCE_TASKS)}
 
 
 def find(name: str) -> Recipe:

@@ -17,7 +17,9 @@ from ifog.errors import ConfigError
 if TYPE_CHECKING:
     from ifog.tasks.kind import Kind
 
-__all__ = ["KINDS", "find", "guess"]
+__all__ = ["HIGHER", "KINDS", "find", "guess"]
+
+HIGHER = ("accuracy", "f1", "macro_f1", "bleu")  # figures that are better the higher; of all others the lower
 
 # name: module of ifog.tasks, and the object in it
 KINDS = {
@@ -62,6 +64,8 @@ def guess(paths: Sequence[str]) -> str:
     if not paths:
         return "language"
     path = Path(paths[0])
+    if path.is_dir() or "idx3-ubyte" in path.name:
+        return "classify"
     suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
     ending = suffixes[-1].lower() if suffixes else ""
     if ending in _ENDINGS:

@@ -1,0 +1,62 @@
+"""`ifog make`: write examples made by rule, to try a task without any download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ifog.cli.console import fail, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["make"]
+
+# name: the ending of its file, and what to do with it
+MADE = {
+    "reviews": (".csv", "ifog train {out} --task classify --budget 30s"),
+    "tags": (".conll", "ifog train {out} --task tag --budget 60s"),
+    "dates": (".tsv", "ifog train {out} --task translate --budget 90s"),
+    "numbers": (".tsv", "ifog train {out} --task translate --budget 3m"),
+    "series": (".csv", "ifog train {out} --task forecast --budget 60s"),
+}
+
+
+def make(
+    name: Annotated[str, typer.Argument(help=f"What to make: {', '.join(MADE)}.")],
+    out: Annotated[
+        Path | None, typer.Argument(help="The file to write. [dim]\\[default: NAME and its ending][/dim]")
+    ] = None,
+    count: Annotated[int, typer.Option(help="How many examples, or hours of a series.")] = 4000,
+    seed: Annotated[int, typer.Option(help="Of everything random; another one makes a test file.")] = 0,
+) -> None:
+    """Write examples made by rule: reviews with a label, sentences with names, dates, numbers in words, a series."""
+    if name not in MADE:
+        fail(f"There is no {name!r} to make; there are {', '.join(MADE)}.")
+    ending, command = MADE[name]
+    path = out or Path(name + ending)
+    if path.exists():
+        fail(f"{path} exists already; give another name, or remove it.")
+    _writer(name)(path, count, seed)
+    say(f"{count:,} {'hours' if name == 'series' else 'examples'}: {path}. Next:")
+    say(f"  {command.format(out=path)}")
+
+
+def _writer(name: str) -> Callable[[Path, int, int], None]:
+    from ifog.data.labelled import write_rows
+    from ifog.data.made_pairs import made_pairs
+    from ifog.data.made_reviews import made_reviews
+    from ifog.data.made_series import make_series
+    from ifog.data.made_tags import made_tags
+    from ifog.data.tagged import write_tagged
+
+    writers: dict[str, Callable[[Path, int, int], None]] = {
+        "reviews": lambda path, count, seed: write_rows(made_reviews(count, seed=seed), path),
+        "tags": lambda path, count, seed: write_tagged(made_tags(count, seed=seed), path, predicted="tags"),
+        "dates": lambda path, count, seed: write_rows(made_pairs("dates", count, seed), path),
+        "numbers": lambda path, count, seed: write_rows(made_pairs("numbers", count, seed), path),
+        "series": lambda path, count, seed: make_series(path, count, seed=seed),
+    }
+    return writers[name]
