@@ -42,6 +42,13 @@ def gradients(
         list[Path] | None,
         typer.Option(help="A trained run, such as runs/NAME, on its text; may be repeated.", rich_help_panel=WHAT),
     ] = None,
+    along: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A run trained with --gradients: draw what was recorded while it learned; may be repeated.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     text: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,6 +93,9 @@ def gradients(
     ρ and σ: the spectral radius and the largest singular value of the recurrent matrix W (of several, the largest) and,
     on average, of a step's Jacobian J, which lets no gradient grow where its σ is at most 1.
     """
+    if along:
+        _draw_along(along, out)
+        return
     from ifog.inspection.reach import measure_reach, save_picture
 
     names = [name.strip() for name in (cells or "").split(",") if name.strip()]
@@ -103,6 +113,22 @@ def gradients(
     if memories:
         _print_memories(memories)
     if out is not None:
+        say(f"Drawn: {out}")
+
+
+def _draw_along(runs: list[Path], out: Path | None) -> None:
+    from ifog.inspection.along import draw_along, read_along
+
+    curves = {str(run): read_along(run) for run in runs}
+    for name, several in curves.items():
+        first, last = several[0], several[-1]
+        kept = [f"{curve.norms[-1] / curve.norms[0]:.2g}" for curve in (first, last)]
+        say(
+            f"{name}: of the gradient at lag 1, {kept[0]} is left at lag {len(first.norms)} at step {first.step}, "
+            f"{kept[1]} at step {last.step}"
+        )
+    if out is not None:
+        draw_along(curves).savefig(out, dpi=100)
         say(f"Drawn: {out}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,11 @@ def resume(run: Annotated[Path, typer.Argument(help="The run directory, such as 
     from ifog.cli.progress import reported
     from ifog.tasks.jobs import resume as go_on
 
+    watch: dict[str, Any] = {}
+    if (run / "gradients.jsonl").exists():  # begun with --gradients
+        from ifog.inspection.along import watch_gradients
+
+        watch["watch"] = watch_gradients
     with reported() as progress:
-        done = go_on(run, progress=progress)
+        done = go_on(run, progress=progress, **watch)
     progress.concluded(done)

@@ -20,6 +20,7 @@ tag, translate, forecast."""
 OTHERS = """Train on examples (--task {task}), show how it goes, and keep everything in a run directory.
 
 Ctrl-C saves and stops; `ifog resume` goes on, `ifog predict RUN FILE` uses it."""
+GRADIENTS = "Record at each evaluation how far back gradients reach; `ifog gradients --along RUN` draws it."
 OUT = "The run directory, which must be new. [dim]\\[default: runs/NAME][/dim]"
 
 
@@ -36,7 +37,7 @@ def command(arguments: list[str]) -> TyperCommand:
 
     task, options = task_of(arguments)
 
-    def train(out: Path | None = None, **values: Any) -> None:
+    def train(out: Path | None = None, gradients: bool = False, **values: Any) -> None:
         from ifog.cli.console import say
         from ifog.cli.progress import reported
         from ifog.tasks.jobs import train as start
@@ -44,10 +45,18 @@ def command(arguments: list[str]) -> TyperCommand:
         if values.pop("task") is None and task != "language":
             say(f"The file is made for the task {task}; --task chooses another.", "dim")
         with reported("tokens" if task == "language" else "examples") as progress:
-            run = start(**given(values, options), out=out, task=task, progress=progress)
+            chosen = given(values, options)
+            if gradients:
+                from ifog.inspection.along import watch_gradients
+
+                chosen["watch"] = watch_gradients
+            run = start(**chosen, out=out, task=task, progress=progress)
         progress.concluded(run)
 
     from pathlib import Path
 
     train.__doc__ = LANGUAGE if task == "language" else OTHERS.format(task=task)
-    return made_command(train, task, options, [parameter("out", Path | None, typer.Option(help=OUT))])
+    extra = [parameter("out", Path | None, typer.Option(help=OUT))]
+    if task == "language":
+        extra.append(parameter("gradients", bool, typer.Option("--gradients", help=GRADIENTS), default=False))
+    return made_command(train, task, options, extra)

@@ -101,8 +101,8 @@ def read_recordings(folder: str | Path) -> Table:
 def _bands(rate: int, points: int, mels: int) -> NDArray[np.float64]:
     """Triangles over the spectrum (points / 2 + 1, mels), evenly spread on the mel scale."""
     top = 2595 * np.log10(1 + rate / 2 / 700)
-    corners = 700 * (10 ** (np.linspace(0, top, mels + 2) / 2595) - 1)
-    frequencies = np.fft.rfftfreq(points, 1 / rate)[:, None]
+    corners: NDArray[np.float64] = 700 * (10 ** (np.linspace(0, top, mels + 2) / 2595) - 1)
+    frequencies: NDArray[np.float64] = np.fft.rfftfreq(points, 1 / rate)[:, None]
     rising = (frequencies - corners[:-2]) / (corners[1:-1] - corners[:-2])
     falling = (corners[2:] - frequencies) / (corners[2:] - corners[1:-1])
     return np.maximum(0, np.minimum(rising, falling))

@@ -5,6 +5,8 @@ Owns `SEQUENCE_TASKS`; a new one is one entry. Takes nothing, gives descriptions
 
 from __future__ import annotations
 
+from typing import Any
+
 from ifog.recipes.learning import learned
 from ifog.recipes.recipe import Corpora, Recipe
 from ifog.recipes.splits import added, labelled, names, pixels, spoken_digits
@@ -19,7 +21,7 @@ MNIST = Corpora("mnist/train-images-idx3-ubyte.gz", test="mnist/t10k-images-idx3
 MADE = Corpora()
 
 # One state for the whole sequence, read forwards: what the papers on long memories use.
-READING = {"bidirectional": False, "pooling": "last", "dropout": 0.0}
+READING: dict[str, Any] = {"bidirectional": False, "pooling": "last", "dropout": 0.0}
 
 SEQUENCE_TASKS = (
     Recipe(

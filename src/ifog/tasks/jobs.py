@@ -72,19 +72,20 @@ def train(
     return supervised.train(files, task=task, validation=validation, progress=progress, **options)
 
 
-def resume(run: Run | Files, *, cell: Cell | None = None, progress: Progress | None = None) -> Run:
+def resume(run: Run | Files, *, cell: Cell | None = None, progress: Progress | None = None, **options: Any) -> Run:
     """Go on from a run's last checkpoint, to the same losses as if it had never stopped.
 
     Args:
         run: the run directory.
         cell: the cell itself, where it isn't in the catalogue.
         progress: told what happens.
+        **options: those of `ifog.tasks.language.resume`, for a language model.
 
     Raises:
         RunError: no run, or a damaged one.
     """
     module = language if _is_language(run) else supervised
-    return module.resume(run, cell=cell, progress=progress)
+    return module.resume(run, cell=cell, progress=progress, **options)
 
 
 def load(run: Run | Files, which: Literal["best", "last"] = "best", *, cell: Cell | None = None) -> Any:

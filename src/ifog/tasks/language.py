@@ -24,11 +24,13 @@ from ifog.tasks.prediction import figures
 from ifog.training import fit, load_weights, parse_budget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ifog.cells import Cell
     from ifog.evaluation import Figures
-    from ifog.training import Progress
+    from ifog.training import Logger, Progress
+
+    Watch = Callable[[Any, RunDirectory], Logger]
 
 __all__ = ["Run", "evaluate", "evaluate_mixtures", "load", "resume", "train"]
 
@@ -45,6 +47,7 @@ def train(
     cell: str | Cell | None = None,
     min_char_rnn: bool = False,
     progress: Progress | None = None,
+    watch: Watch | None = None,
     **options: Any,
 ) -> Run:
     """Train a language model on text files and leave everything in a run directory.
@@ -60,6 +63,7 @@ def train(
         cell: a name in the catalogue, or a cell of your own.
         min_char_rnn: the lectures' program exactly; other options given are kept.
         progress: told what happens.
+        watch: gives a further logger for the model and its run, such as `ifog.inspection.along.watch_gradients`.
         **options: see `LanguageOptions`.
 
     Raises:
@@ -92,22 +96,25 @@ def train(
         out,
         _name(files, text),
         lambda run: prepare(run, corpus, held_out, settings, own_cell),
-        lambda run: _fit(run, own_cell, progress),
+        lambda run: _fit(run, own_cell, progress, watch),
     )
 
 
-def resume(run: Run | Files, *, cell: Cell | None = None, progress: Progress | None = None) -> Run:
+def resume(
+    run: Run | Files, *, cell: Cell | None = None, progress: Progress | None = None, watch: Watch | None = None
+) -> Run:
     """Go on from a run's last checkpoint, to the same losses as if it had never stopped.
 
     Args:
         run: the run directory.
         cell: the cell itself, where it isn't in the catalogue.
         progress: told what happens.
+        watch: as of `train`.
 
     Raises:
         RunError: no run, or a damaged one.
     """
-    return _fit(opened(run), cell, progress)
+    return _fit(opened(run), cell, progress, watch)
 
 
 def load(run: Run | Files, which: Literal["best", "last"] = "best", *, cell: Cell | None = None) -> LanguageModel:
@@ -185,14 +192,15 @@ def evaluate_mixtures(
     return judge_mixtures(load(run, cell=cell), opened(run), corpus, cache=cache, ngram=ngram)
 
 
-def _fit(run: RunDirectory, cell: Cell | None, progress: Progress | None) -> Run:
+def _fit(run: RunDirectory, cell: Cell | None, progress: Progress | None, watch: Watch | None) -> Run:
     """Train from the last checkpoint or the start, then judge the best weights on the whole validation text."""
     options, data = options_of(run), text_of(run)
     model, task, training = model_of(run, cell), task_of(data, options), options.training()
     if options.min_char_rnn:
         start = math.log(data.tokenizer.vocabulary_size) * options.sequence
         training = dataclasses.replace(training, smooth_start=start)
-    result = fit(model, task, training, run, progress=progress)
+    loggers = [watch(model, run)] if watch and rank() == 0 else []
+    result = fit(model, task, training, run, progress=progress, loggers=loggers)
     metrics: dict[str, float] = {}
     if not result.interrupted and rank() == 0:
         metrics = figures(load(run.path, cell=cell), task.validation, data.tokenizer)
