@@ -12,7 +12,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,7 +53,7 @@ def task_of(arguments: list[str]) -> tuple[str, type[TaskOptions]]:
     from ifog.tasks.kinds import find, guess
 
     named = _after("--task", arguments)
-    task = named or guess([argument for argument in arguments if Path(argument).exists()][:1])
+    task = named or guess([argument for argument in arguments if Path(argument.partition("[")[0]).exists()][:1])
     if task == "language":
         from ifog.tasks.language_options import LanguageOptions
 
@@ -129,7 +129,7 @@ def given(values: Mapping[str, Any], options: type[TaskOptions]) -> dict[str, An
         if field != name:
             chosen[field] = dict(pair(text, name.replace("_", "-")) for text in value)
         else:
-            chosen[name] = tuple(value) if _is_tuple(kinds.get(name)) else value
+            chosen[name] = tuple(value) if _is_several(kinds.get(name)) else value
     return chosen
 
 
@@ -173,6 +173,8 @@ def _default(field: dataclasses.Field[Any]) -> str:
         return DEFAULT_BUDGET
     if isinstance(field.default, bool):
         return "yes" if field.default else "no"
+    if isinstance(field.default, tuple):
+        return ", ".join(map(str, field.default)) or "none"
     empty = field.default is dataclasses.MISSING or field.default is None or field.default == ""
     return "none" if empty else str(field.default)
 
@@ -181,7 +183,8 @@ def _option(name: str, kind: Any, default: str, text: str, panel: str) -> inspec
     one = name.removesuffix("s") if _is_mapping(kind) else name
     # A budget is written with its unit.
     type_ = list[str] if _is_mapping(kind) else str if name == "budget" else _plain(kind)
-    shown = f"{text[:1].upper()}{text[1:]} [dim]\\[default: {default}][/dim]".replace("`", "")
+    several = " May be repeated." if _is_several(kind) else ""
+    shown = f"{text[:1].upper()}{text[1:]}{several} [dim]\\[default: {default}][/dim]".replace("`", "")
     option = typer.Option(help=shown, rich_help_panel=panel, show_default=False)
     return parameter(one, type_ | None, option)
 
@@ -191,7 +194,7 @@ def _plain(kind: Any) -> Any:
     parts = [part for part in typing.get_args(kind) if part is not types.NoneType]
     if isinstance(kind, types.UnionType) and len(parts) == 1:
         return _plain(parts[0])
-    if _is_tuple(kind):
+    if _is_several(kind):
         return list[typing.get_args(kind)[0]]
     if typing.get_origin(kind) is typing.Literal:
         return str
@@ -202,5 +205,5 @@ def _is_mapping(kind: Any) -> bool:
     return typing.get_origin(kind) is Mapping
 
 
-def _is_tuple(kind: Any) -> bool:
-    return typing.get_origin(kind) is tuple
+def _is_several(kind: Any) -> bool:
+    return typing.get_origin(kind) in (tuple, Sequence)

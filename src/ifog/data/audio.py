@@ -5,6 +5,7 @@ Owns the reading of WAV files and the log-mel spectrum. Takes paths, gives array
 
 from __future__ import annotations
 
+import math
 import wave
 from functools import lru_cache
 from pathlib import Path
@@ -100,9 +101,9 @@ def read_recordings(folder: str | Path) -> Table:
 @lru_cache(maxsize=8)
 def _bands(rate: int, points: int, mels: int) -> NDArray[np.float64]:
     """Triangles over the spectrum (points / 2 + 1, mels), evenly spread on the mel scale."""
-    top = 2595 * np.log10(1 + rate / 2 / 700)
-    corners: NDArray[np.float64] = 700 * (10 ** (np.linspace(0, top, mels + 2) / 2595) - 1)
-    frequencies: NDArray[np.float64] = np.fft.rfftfreq(points, 1 / rate)[:, None]
+    top = 2595 * math.log10(1 + rate / 2 / 700)
+    corners: NDArray[np.float64] = 700 * (np.power(10.0, np.linspace(0, top, mels + 2) / 2595) - 1)
+    frequencies = np.arange(points // 2 + 1)[:, None] * (rate / points)
     rising = (frequencies - corners[:-2]) / (corners[1:-1] - corners[:-2])
     falling = (corners[2:] - frequencies) / (corners[2:] - corners[1:-1])
     return np.maximum(0, np.minimum(rising, falling))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,8 +52,8 @@ _COLUMNS = (
     ({"words", "tags"}, "tag"),
     ({"source", "target"}, "translate"),
     ({"text", "label"}, "classify"),
-    ({"date"}, "forecast"),
 )
+_DATES = ("date", "datetime", "timestamp", "time", "month", "ds")  # a first column called so makes a series
 
 
 def guess(paths: Sequence[str]) -> str:
@@ -63,7 +64,7 @@ def guess(paths: Sequence[str]) -> str:
     """
     if not paths:
         return "language"
-    path = Path(paths[0])
+    path = Path(re.sub(r"\[[^\[\]]*\]$", "", paths[0]))  # FILE[FROM:TO] is a part of a series
     if path.is_dir() or "idx3-ubyte" in path.name:
         return "classify"
     suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
@@ -73,6 +74,7 @@ def guess(paths: Sequence[str]) -> str:
     if ending in (".csv", ".tsv", ".jsonl") and path.is_file():
         from ifog.data.labelled import first_names
 
-        names = {name.strip().lower() for name in first_names(path)}
-        return next((task for columns, task in _COLUMNS if columns <= names), "language")
+        names = [name.strip().lower() for name in first_names(path)]
+        found = next((task for columns, task in _COLUMNS if columns <= set(names)), None)
+        return found or ("forecast" if names and names[0] in _DATES else "language")
     return "language"

@@ -1,0 +1,296 @@
+"""A tag for each word of a sentence: the kind of task "tag".
+
+Owns its options and what is said of predictions. Takes tables, gives figures and tables. The network is
+`ifog.models.tagger`'s; how words become numbers is `tagging_encoding`'s.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ifog.data import Examples, Ragged, Table, Vocabulary, in_batches
+from ifog.data.spans import span_scheme, to_iob1, to_iob2
+from ifog.data.tagged import PREDICTED, read_tagged, write_tagged
+from ifog.data.vectors import read_vectors
+from ifog.data.vocabulary import split_words
+from ifog.errors import ConfigError, DataError, RunError
+from ifog.models.tagger import Tagger, TaggerConfig, labels_together
+from ifog.tasks.options import TaskOptions
+from ifog.tasks.tagging_encoding import TaggingEncoding, normalised, strings_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ifog.cells import Cell
+
+__all__ = ["TAG", "Tagging", "TaggingOptions"]
+
+WIDTH = 128  # sentences judged side by side
+OUTPUTS = ("auto", "softmax", "crf")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaggingOptions(TaskOptions):
+    """How a tagger is built and trained.
+
+    Attributes:
+        words: the column of the words: a field of CoNLL-U, a name in JSON lines, a number from 1 in files of columns;
+            none: "form", "words", 1.
+        tags: the column of the tags; none: "upos", "tags", the last.
+        output: what chooses the tags: "softmax" (each by itself), "crf" (together with their neighbours) or "auto":
+            "crf" where tags mark spans.
+        lower: whether capitals are read as small letters; spellings keep them.
+        zero_digits: whether every digit is read as 0; spellings keep them.
+        minimum_count: how often a word must occur in training to be known.
+        vectors: a text file of pretrained word vectors, whose words become known, too.
+        vectors_limit: how many of them to read, from the start.
+        embedding_size: numbers per word.
+        character_embedding_size: numbers per character.
+        character_hidden_size: units in each direction of the recurrence over characters; 0: words are not spelled.
+        longest_word: characters of a word that are read; of a longer one, the first and the last half of them.
+        bidirectional: whether layers also read backwards.
+        word_dropout: share of the words that occur once in training which are read as unknown.
+        label_smoothing: share of the truth spread over all tags; with "softmax".
+
+    The other fields are those of `TaskOptions`.
+    """
+
+    words: str | None = None
+    tags: str | None = None
+    output: str = "auto"
+    lower: bool = True
+    zero_digits: bool = True
+    minimum_count: int = 1
+    vectors: str | None = None
+    vectors_limit: int = 400_000
+    embedding_size: int = 100
+    character_embedding_size: int = 32
+    character_hidden_size: int = 64
+    longest_word: int = 24
+    bidirectional: bool = True
+    hidden_size: int = 200
+    dropout: float = 0.5
+    word_dropout: float = 0.5
+    label_smoothing: float = 0.0
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.counts(
+            minimum_count="occurrences", longest_word="characters", vectors_limit="vectors", embedding_size="numbers"
+        )
+        if self.output not in OUTPUTS:
+            raise ConfigError(f"options: output is {self.output!r}; give one of {', '.join(OUTPUTS)}.")
+
+
+class Tagging:
+    """The kind of task "tag" (implements `ifog.tasks.kind.Kind`)."""
+
+    name = "tag"
+    metric = "accuracy"
+    input = "words"
+    options = TaggingOptions
+
+    def read(self, paths: Sequence[str], options: TaggingOptions, *, labelled: bool = True) -> Table:
+        """Sentences of CoNLL columns, CoNLL-U or JSON lines; see `ifog.data.tagged`."""
+        return read_tagged(paths, words=options.words, tags=options.tags, labelled=labelled)
+
+    def encoding(self, table: Table, options: TaggingOptions) -> TaggingEncoding:
+        """Words, characters and tags of the training rows.
+
+        Raises:
+            DataError: one tag alone, or pretrained vectors that can't be read.
+            ConfigError: pretrained vectors of another size than `embedding_size`.
+        """
+        sentences = [strings_of(table, row, "words") for row in range(len(table))]
+        tags = [strings_of(table, row, "tags") for row in range(len(table))]
+        scheme = span_scheme(tags)
+        learned = [to_iob2(row) for row in tags] if scheme in ("IOB1", "IOB2") else tags
+        known = Vocabulary.counted(learned).tokens
+        if len(known) < 2:
+            raise DataError(
+                f"{table.source}: {f'{known[0]!r} is the only tag' if known else 'there is no tag'}; a tagger needs at "
+                "least two to choose from. Is it the right column? Give another with --tags."
+            )
+        normal = [[normalised(word, options.lower, options.zero_digits) for word in row] for row in sentences]
+        words = Vocabulary.counted(normal, options.minimum_count).tokens
+        frequent = len(Vocabulary.counted(normal, max(2, options.minimum_count)).tokens)
+        characters = Vocabulary.counted(word for row in sentences for word in row).tokens
+        return TaggingEncoding(
+            words=words + self._pretrained(options, set(words)),
+            seen=len(words),
+            frequent=frequent,
+            characters=characters if options.character_hidden_size else (),
+            tags=tuple(sorted(known)),
+            scheme=scheme,
+            lower=options.lower,
+            zero_digits=options.zero_digits,
+            longest_word=options.longest_word,
+        )
+
+    def _pretrained(self, options: TaggingOptions, seen: set[str]) -> tuple[str, ...]:
+        """The words that have a pretrained vector and don't occur in training."""
+        if options.vectors is None:
+            return ()
+        vectors = read_vectors(options.vectors, limit=options.vectors_limit)
+        if vectors.values.shape[1] != options.embedding_size:
+            raise ConfigError(
+                f"{options.vectors} has vectors of {vectors.values.shape[1]} numbers, but embedding_size is "
+                f"{options.embedding_size}; give --embedding-size {vectors.values.shape[1]}."
+            )
+        words = dict.fromkeys(normalised(word, options.lower, options.zero_digits) for word in vectors.words)
+        return tuple(word for word in words if word not in seen)
+
+    def restore(self, values: Mapping[str, Any]) -> TaggingEncoding:
+        """The encoding that `to_dict` described."""
+        try:
+            plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}  # pyright: ignore[reportUnknownArgumentType]
+            return TaggingEncoding(**plain)
+        except TypeError as error:
+            raise RunError(
+                f"encoding.json describes no words and tags ({error}); it is damaged: train anew."
+            ) from error
+
+    def build(self, encoding: TaggingEncoding, options: TaggingOptions, cell: Cell | None) -> nn.Module:
+        """A `Tagger`; pretrained vectors are its first word vectors where their file is still there."""
+        config = TaggerConfig(
+            vocabulary_size=len(encoding.vocabulary),
+            labels=encoding.tags,
+            rare=(encoding.frequent + 1, encoding.seen + 1),
+            word_dropout=options.word_dropout,
+            characters=len(encoding.characters) + 2 if encoding.characters else 0,
+            embedding_size=options.embedding_size,
+            character_embedding_size=options.character_embedding_size,
+            character_hidden_size=max(1, options.character_hidden_size),
+            cell=options.cell,
+            hidden_size=options.hidden_size,
+            num_layers=options.num_layers,
+            bidirectional=options.bidirectional,
+            crf=options.output == "crf" or (options.output == "auto" and encoding.scheme is not None),
+            dropout=options.dropout,
+            label_smoothing=options.label_smoothing,
+            options=options.cell_options,
+        )
+        model = Tagger(config, cell)
+        if options.vectors is not None and Path(options.vectors).exists():
+            _fill(model, encoding, options)
+        model.encoding = encoding  # pyright: ignore[reportArgumentType] (a plain attribute of a module)
+        return model
+
+    def batched_by(self) -> str | None:
+        """The words."""
+        return "words"
+
+    def figures(
+        self, models: Sequence[nn.Module], encoding: TaggingEncoding, examples: Examples, table: Table | None = None
+    ) -> dict[str, float]:
+        """How right the tags are.
+
+        Returns:
+            "loss" (nats per word, the models' mean), "accuracy", "accuracy_unknown" (of words that training didn't
+            have, where there are some); where tags mark spans "f1", "precision" and "recall" of whole spans, as
+            conlleval counts them, else "macro_f1".
+        """
+        made, loss = _answers(models, examples)
+        words, truth = cast("Ragged", examples.columns["words"]), cast("Ragged", examples.columns["tags"])
+        said = np.concatenate(made)
+        right = said == truth.values
+        unknown = (words.values == 0) | (words.values > encoding.seen)
+        figures = {"loss": loss, "accuracy": float(right.mean())}
+        if unknown.any():
+            figures["accuracy_unknown"] = float(right[unknown].mean())
+        if encoding.scheme is None:
+            from torchmetrics.functional.classification import multiclass_f1_score
+
+            macro = multiclass_f1_score(
+                torch.from_numpy(said), torch.from_numpy(truth.values), len(encoding.tags), average="macro"
+            )
+            return figures | {"macro_f1": float(macro)}
+        return figures | _span_figures(
+            [[encoding.tags[int(number)] for number in truth[row]] for row in range(len(truth))],
+            [[encoding.tags[int(number)] for number in row] for row in made],
+        )
+
+    def confusion(
+        self, models: Sequence[nn.Module], encoding: TaggingEncoding, examples: Examples
+    ) -> NDArray[np.int64]:
+        """How many words of each tag (rows) got which (columns), in the order of `encoding.tags`."""
+        made, _ = _answers(models, examples)
+        truth, count = cast("Ragged", examples.columns["tags"]).values.astype(np.int64), len(encoding.tags)
+        said = np.concatenate(made)
+        return np.bincount(truth * count + said, minlength=count * count).reshape(count, count)
+
+    def predict(self, models: Sequence[nn.Module], encoding: TaggingEncoding, table: Table) -> Table:
+        """The rows with "predicted", a list of tags each; a sentence that is a text is split into words and marks."""
+        said: Sequence[Any] = table.column("words")
+        table = table.with_columns({"words": [split_words(one) if isinstance(one, str) else one for one in said]})
+        made, _ = _answers(models, encoding.encode(table, labelled=False))
+        found = [[encoding.tags[int(number)] for number in row] for row in made]
+        return table.with_columns({PREDICTED: [to_iob1(tags) if encoding.scheme == "IOB1" else tags for tags in found]})
+
+    def write(self, table: Table, path: Path) -> None:
+        """See `ifog.data.tagged.write_tagged`."""
+        write_tagged(table, path)
+
+    def show(self, table: Table) -> str:
+        """One sentence a line, each word with its tag, and where that is wrong with the true one."""
+        lines: list[str] = []
+        for row in range(len(table)):
+            words, said = table.columns["words"][row], table.columns[PREDICTED][row]
+            truth = table.columns["tags"][row] if "tags" in table.columns else said
+            pairs = zip(words, said, truth, strict=True)
+            lines.append(
+                " ".join(f"{word}/{tag}" + (f" (not {true})" if tag != true else "") for word, tag, true in pairs)
+            )
+        return "\n".join(lines)
+
+
+TAG = Tagging()
+
+
+@torch.no_grad()
+def _answers(models: Sequence[nn.Module], examples: Examples) -> tuple[list[NDArray[np.int64]], float]:
+    """The tags that models choose together, by example, and their mean loss in nats per word (0 without true tags)."""
+    taggers = cast("Sequence[Tagger]", models)
+    device = next(taggers[0].parameters()).device
+    made: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(examples)
+    nats, words = 0.0, 0
+    for rows, batch in in_batches(examples, WIDTH, by="words"):
+        on_device = {name: tensor.to(device) for name, tensor in batch.items()}
+        labels, lengths = labels_together(taggers, on_device).cpu().numpy(), batch["words_lengths"].numpy()
+        for column, row in enumerate(rows):
+            made[int(row)] = labels[: lengths[column], column]
+        if "tags" in batch:
+            count = int(lengths.sum())
+            nats += count * sum(float(model.loss(on_device)[0]) for model in taggers) / len(taggers)
+            words += count
+    return made, nats / max(1, words)
+
+
+def _span_figures(truth: list[list[str]], said: list[list[str]]) -> dict[str, float]:
+    """Of whole spans, type and both ends, over all sentences."""
+    from seqeval import metrics
+
+    judges = {"f1": metrics.f1_score, "precision": metrics.precision_score, "recall": metrics.recall_score}
+    none = cast("Any", 0)  # of a division by no spans; its type allows "warn" alone
+    return {name: float(cast("float", judge(truth, said, zero_division=none))) for name, judge in judges.items()}
+
+
+def _fill(model: Tagger, encoding: TaggingEncoding, options: TaggingOptions) -> None:
+    """Put pretrained vectors into a fresh model; a word as it stands counts more than one that becomes it."""
+    vectors = read_vectors(str(options.vectors), limit=options.vectors_limit)
+    chosen: dict[int, int] = {}
+    for place, word in enumerate(vectors.words):
+        normal = normalised(word, options.lower, options.zero_digits)
+        number = encoding.vocabulary.ids.get(normal)
+        if number is not None and (number not in chosen or word == normal):
+            chosen[number] = place
+    with torch.no_grad():
+        model.embedding.weight[list(chosen)] = torch.from_numpy(vectors.values[list(chosen.values())])
