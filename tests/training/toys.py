@@ -70,6 +70,9 @@ class Language:
         logits, _ = model(ids[:-1])
         return {"loss": functional.cross_entropy(logits.flatten(0, 1), ids[1:].flatten()).item()}
 
+    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        return (metrics["loss"],)
+
     def sample(self, model: nn.Module) -> str | None:
         return f"sample {next(model.parameters()).sum().item()}"
 

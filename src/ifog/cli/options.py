@@ -14,7 +14,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand
@@ -173,8 +173,9 @@ def _default(field: dataclasses.Field[Any]) -> str:
         return DEFAULT_BUDGET
     if isinstance(field.default, bool):
         return "yes" if field.default else "no"
-    if isinstance(field.default, tuple):
-        return ", ".join(map(str, field.default)) or "none"
+    several: Any = field.default
+    if isinstance(several, tuple):
+        return ", ".join(str(value) for value in cast("tuple[Any, ...]", several)) or "none"
     empty = field.default is dataclasses.MISSING or field.default is None or field.default == ""
     return "none" if empty else str(field.default)
 

@@ -26,6 +26,12 @@ def predict(
         Path | None,
         typer.Option(help="Write all examples with predictions here; the ending tells the format, such as .csv."),
     ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw the first example here: a forecast's fan, where a translation looked. Such as fan.png."
+        ),
+    ] = None,
     text: Annotated[
         list[str] | None, typer.Option(help="An example itself, in place of files; may be repeated.")
     ] = None,
@@ -37,6 +43,7 @@ def predict(
     from ifog.runs import RunDirectory
     from ifog.tasks.jobs import predict as say_of
     from ifog.tasks.kinds import find
+    from ifog.tasks.supervised import draw
 
     runs = [path for path in paths if (Path(path) / "config.json").is_file()]
     files = [path for path in paths if path not in runs]
@@ -45,7 +52,13 @@ def predict(
     if bool(files) == bool(text):
         fail("Give either files of examples or --text, after the run's directory.")
     kind = find(str(RunDirectory.open(runs[0]).config.get("task")))
-    predicted = say_of(runs, files if files else [{kind.input: one} for one in text or ()], out)
+    inputs = files if files else [{kind.input: one} for one in text or ()]
+    if picture is not None:
+        draw(runs, inputs, picture)
+        say(f"Drawn: {picture}")
+        if out is None:
+            return
+    predicted = say_of(runs, inputs, out)
     if out is None:
         say(kind.show(predicted.take(range(min(SHOWN, len(predicted))))))
         if len(predicted) > SHOWN:

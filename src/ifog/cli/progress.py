@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from ifog.cli.console import figures_line, say
+from ifog.runs import RunDirectory
 from ifog.training import SilentProgress
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class Report(SilentProgress):
             return
         language = self.items == "tokens"
         judged = "Whole validation text, state carried:" if language else "All validation examples:"
+        for note in RunDirectory.open(run.path).config.get("notes", ()):
+            say(note)
         say(f"Done after {run.step} steps. {judged}", "bold")
         say(f"  {figures_line(run.metrics)}")
         say(f"The run is in {run.path}. Next:")

@@ -26,6 +26,7 @@ from ifog.models.classifier import Classifier, ClassifierConfig
 from ifog.tasks.options import TaskOptions
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import nn
 
     from ifog.cells import Cell
@@ -157,6 +158,15 @@ class SequenceEncoding:
                 )
         return np.array([ids[str(value)] for value in values], np.int64)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which columns were taken for what."""
+        reads = f"The column {self.input!r} is read"
+        if not self.labels:
+            return (f"{reads}, the number in {self.label!r} is learned.",)
+        shown = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
+        return (f"{reads}, {self.label!r} is learned: {len(self.labels)} classes, {shown}.",)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON values."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
@@ -171,7 +181,6 @@ class Classification:
     def __init__(self, *, numeric: bool = False) -> None:
         self.numeric = numeric
         self.name = "regress" if numeric else "classify"
-        self.metric = "rmse" if numeric else "accuracy"
 
     def read(self, paths: Sequence[str], options: ClassificationOptions, *, labelled: bool = True) -> Table:
         """Examples of tables, lists or folders; see `ifog.data.labelled`."""
@@ -244,6 +253,10 @@ class Classification:
         scale = None if encoding.tokenizer else (torch.tensor(encoding.mean), torch.tensor(encoding.scale))
         return Classifier(config, cell, class_weights=weights, scale=scale)
 
+    def metric_of(self, encoding: SequenceEncoding) -> str:
+        """Of classes the accuracy, of numbers the root mean square error."""
+        return "accuracy" if encoding.labels else "rmse"
+
     def batched_by(self) -> str | None:
         """The texts or series."""
         return "inputs"
@@ -287,6 +300,12 @@ class Classification:
         name = next(name for name in table.columns if name not in ("predicted", "probability"))
         pairs = zip(table.column("predicted"), table.column(name), strict=True)
         return "\n".join(f"{said}: {str(read)[:100]}" for said, read in pairs)
+
+    def draw(self, models: Sequence[nn.Module], encoding: SequenceEncoding, table: Table) -> Figure:
+        """There is none of a single row; `ifog eval --report` draws the confusion matrix."""
+        raise ConfigError(
+            "a label has no picture; `ifog eval RUN FILE --report confusion.png` draws how they are confused."
+        )
 
 
 CLASSIFY, REGRESS = Classification(), Classification(numeric=True)

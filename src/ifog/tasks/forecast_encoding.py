@@ -106,6 +106,17 @@ class ForecastEncoding:
         """Features known ahead (F)."""
         return len(self.known) + 2 * len(self.calendar)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which columns are what, and the season that the baselines repeat."""
+        shown = ", ".join(self.targets[:8]) + (", ..." if len(self.targets) > 8 else "")
+        said = [f"Forecast: {shown}."]
+        if self.known:
+            said.append(f"Known ahead: {', '.join(self.known)}.")
+        if self.context:
+            said.append(f"The seasonal baseline repeats the last {self.season} steps.")
+        return tuple(said)
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]

@@ -22,15 +22,17 @@ from ifog.data import Examples, Table, in_batches
 from ifog.data.pitches import read_pitches
 from ifog.data.series import Missing, joined, read_series
 from ifog.data.windows import cut_windows
-from ifog.errors import DataError
+from ifog.errors import ConfigError, DataError
 from ifog.evaluation.forecasts import crps_of_quantiles, drift, naive, seasonal_naive
 from ifog.layers.distributions import Bernoulli, Distribution, Gaussian
 from ifog.models.forecaster import Forecast, Forecaster, ForecasterConfig
 from ifog.tasks.forecast_encoding import ForecastEncoding, learn_encoding
+from ifog.tasks.forecast_pictures import draw_fan
 from ifog.tasks.forecasting_options import ForecastOptions
 from ifog.writing import write_atomically
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import nn
 
     from ifog.cells import Cell
@@ -49,7 +51,6 @@ class Forecasting:
     """The kind of task "forecast" (implements `ifog.tasks.kind.Kind`)."""
 
     name = "forecast"
-    metric = "crps"
     input = "series"
     options = ForecastOptions
 
@@ -117,9 +118,11 @@ class Forecasting:
             apart=options.apart,
             linear=options.linear,
         )
-        model = Forecaster(config, cell)
-        model.encoding = encoding  # type: ignore[assignment]
-        return model
+        return Forecaster(config, cell)
+
+    def metric_of(self, encoding: ForecastEncoding) -> str:
+        """The continuous ranked probability score; of series read whole, nats per step."""
+        return "crps" if encoding.context else "nll"
 
     def batched_by(self) -> str | None:
         """Chunks and pieces may differ in length."""
@@ -211,6 +214,22 @@ class Forecasting:
         rows = [names] + [[_rounded(table.columns[name][k]) for name in names] for k in range(min(len(table), 5))]
         widths = [max(len(row[k]) for row in rows) for k in range(len(names))]
         return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
+
+    def draw(self, models: Sequence[nn.Module], encoding: ForecastEncoding, table: Table) -> Figure:
+        """The first target of the first series: what was, and a fan of what is forecast.
+
+        Raises:
+            ConfigError: series are read whole.
+            DataError: as `predict`.
+        """
+        forecasters = cast("Sequence[Forecaster]", models)
+        if not encoding.context:
+            raise ConfigError("series that are read whole have no picture; train with --context to forecast their end.")
+        latest = encoding.latest(table)[0]
+        made = joint_forecast(forecasters, encoding, latest.past[:, None], latest.known[:, None])
+        quantiles = encoding.unscaled(made.quantiles[:, 0].double().cpu().numpy().swapaxes(1, 2))[:, :, 0]
+        past = encoding.unscaled(latest.past[:, : len(encoding.targets)].astype(float))[-3 * encoding.horizon :, 0]
+        return draw_fan(past, quantiles, forecasters[0].config.levels, title=encoding.targets[0])
 
 
 FORECAST = Forecasting()

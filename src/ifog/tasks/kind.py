@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import nn
 
     from ifog.cells import Cell
@@ -38,19 +39,22 @@ class Encoding(Protocol):
         """Everything, as JSON values."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the files left open and was decided, in sentences for whoever started training."""
+        ...
+
 
 class Kind(Protocol):
     """A kind of task that learns from examples.
 
     Attributes:
         name: as in `--task`.
-        metric: the figure that counts, by its name in `figures`.
         input: the column that a prediction needs.
         options: the dataclass of its options.
     """
 
     name: str
-    metric: str
     input: str
 
     @property
@@ -82,6 +86,10 @@ class Kind(Protocol):
         """A model with fresh weights whose `loss(batch)` gives the loss and figures."""
         ...
 
+    def metric_of(self, encoding: Any) -> str:
+        """The figure that counts, by its name in `figures`: it chooses the best checkpoint."""
+        ...
+
     def batched_by(self) -> str | None:
         """The ragged column whose lengths are kept together in a batch."""
         ...
@@ -89,7 +97,7 @@ class Kind(Protocol):
     def figures(
         self, models: Sequence[nn.Module], encoding: Any, examples: Examples, table: Table | None = None
     ) -> dict[str, float]:
-        """How good the models are together, in evaluation mode: "loss" and `metric` among others."""
+        """How good the models are together, in evaluation mode: "loss" and what `metric_of` names among others."""
         ...
 
     def predict(self, models: Sequence[nn.Module], encoding: Any, table: Table) -> Table:
@@ -101,5 +109,13 @@ class Kind(Protocol):
         ...
 
     def show(self, table: Table) -> str:
-        """A few predicted rows as text, to look at while training."""
+        """A few predicted rows as text."""
+        ...
+
+    def draw(self, models: Sequence[nn.Module], encoding: Any, table: Table) -> Figure:
+        """What the models make of the table's first row, as a picture.
+
+        Raises:
+            ConfigError: this kind has no picture.
+        """
         ...

@@ -130,6 +130,10 @@ class NextToken:
         batches = [StreamBatch(inputs[chunk], targets[chunk], reset=chunk.start == 0) for chunk in chunks]
         return _figures(model, batches, self.characters)
 
+    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """Nats per token."""
+        return (metrics["loss"],)
+
     def sample(self, model: nn.Module) -> str | None:
         """A short text that goes on from the first token of the validation text."""
         return self._sampled(model, torch.tensor([[int(self.validation[0])]]))

@@ -25,7 +25,7 @@ from ifog.compiler.printing import equations
 from ifog.data import ExampleBatches, Examples, Table
 from ifog.errors import DataError, RunError
 from ifog.tasks.beginning import Files, Run, begin, listed, opened, paths_of, rank
-from ifog.tasks.kinds import KINDS, find
+from ifog.tasks.kinds import HIGHER, KINDS, find
 from ifog.tasks.options import DEFAULT_BUDGET
 from ifog.training import fit, load_weights, parse_budget, seed_all
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ifog.tasks.options import TaskOptions
     from ifog.training import Batches, Progress
 
-__all__ = ["Supervised", "evaluate", "load", "predict", "resume", "train"]
+__all__ = ["Supervised", "draw", "evaluate", "load", "predict", "resume", "train"]
 
 Source = Files | Sequence[Files] | Table
 EXCERPT = 2000  # validation examples that judge the model while it is trained
@@ -87,6 +87,11 @@ class Supervised:
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Figures on at most 2,000 validation examples, spread evenly."""
         return self.kind.figures([model], self.encoding, _excerpt(self.validation, EXCERPT))
+
+    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """The kind's metric, so that the lower is the better, then the loss."""
+        metric = self.kind.metric_of(self.encoding)
+        return (-metrics[metric] if metric in HIGHER else metrics[metric], metrics["loss"])
 
     def sample(self, model: nn.Module) -> str | None:
         """Nothing: what a model predicts is seen with `ifog predict`."""
@@ -196,6 +201,24 @@ def evaluate(
         return kind.figures(models, encoding, encoding.encode(table), table)
 
 
+def draw(runs: Run | Files | Sequence[Run | Files], inputs: Source | Sequence[Mapping[str, Any]], path: Files) -> None:
+    """A picture of what runs make of the first example: a forecast's fan, a translation's attention.
+
+    Args:
+        runs: as of `predict`.
+        inputs: as of `predict`.
+        path: of the picture; its ending tells the format.
+
+    Raises:
+        ConfigError: the kind of task has no picture.
+        RunError: as `predict`.
+        DataError: as `predict`.
+    """
+    directories, kind, encoding = _joined(runs)
+    models = [load(directory.path) for directory in directories]
+    kind.draw(models, encoding, _inputs(kind, inputs, _options(directories[0]))).savefig(path, dpi=110)
+
+
 def predict(
     runs: Run | Files | Sequence[Run | Files],
     inputs: Source | Sequence[Mapping[str, Any]],
@@ -248,6 +271,7 @@ def _prepare(
         "task": kind.name,
         "source": table.source,
         "examples": {"train": len(task.train), "validation": len(task.validation)},
+        "notes": list(encoding.notes),
         "equations": _equations(options, cell),
         "options": options.to_dict(),
     })  # fmt: skip

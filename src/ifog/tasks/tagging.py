@@ -26,6 +26,7 @@ from ifog.tasks.options import TaskOptions
 from ifog.tasks.tagging_encoding import TaggingEncoding, normalised, strings_of
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import nn
 
     from ifog.cells import Cell
@@ -94,7 +95,6 @@ class Tagging:
     """The kind of task "tag" (implements `ifog.tasks.kind.Kind`)."""
 
     name = "tag"
-    metric = "accuracy"
     input = "words"
     options = TaggingOptions
 
@@ -181,8 +181,11 @@ class Tagging:
         model = Tagger(config, cell)
         if options.vectors is not None and Path(options.vectors).exists():
             _fill(model, encoding, options)
-        model.encoding = encoding  # pyright: ignore[reportArgumentType] (a plain attribute of a module)
         return model
+
+    def metric_of(self, encoding: TaggingEncoding) -> str:
+        """The F1 of spans where tags mark some, else the accuracy."""
+        return "accuracy" if encoding.scheme is None else "f1"
 
     def batched_by(self) -> str | None:
         """The words."""
@@ -250,6 +253,12 @@ class Tagging:
                 " ".join(f"{word}/{tag}" + (f" (not {true})" if tag != true else "") for word, tag, true in pairs)
             )
         return "\n".join(lines)
+
+    def draw(self, models: Sequence[nn.Module], encoding: TaggingEncoding, table: Table) -> Figure:
+        """There is none of a single sentence; `ifog eval --report` draws the confusion matrix."""
+        raise ConfigError(
+            "tags have no picture; `ifog eval RUN FILE --report confusion.png` draws how they are confused."
+        )
 
 
 TAG = Tagging()

@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ifog.data import Table
 from ifog.errors import ConfigError, TrainingError
+from ifog.tasks.beginning import paths_of
 from ifog.tasks.jobs import train
 from ifog.tasks.kinds import HIGHER, find, guess
 from ifog.training import SilentProgress
@@ -21,8 +23,8 @@ from ifog.training import SilentProgress
 if TYPE_CHECKING:
     import optuna
 
-    from ifog.data import Table
     from ifog.tasks.beginning import Files
+    from ifog.tasks.kind import Kind
     from ifog.training import Status
 
 __all__ = ["SPACE", "Choices", "Found", "Range", "parse_space", "tune"]
@@ -142,10 +144,8 @@ def tune(
     space = parse_space(search)
     if both := sorted(space.keys() & fixed.keys()):
         raise ConfigError(f"search: {', '.join(both)} is both searched and given; drop one of the two.")
-    from ifog.tasks.beginning import paths_of
-
     name = task or guess([] if files is None else paths_of(files))  # pyright: ignore[reportArgumentType]
-    metric = "loss" if name == "language" else find(name).metric
+    metric = "loss" if name == "language" else _metric(find(name), files, fixed)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -192,6 +192,14 @@ class _Judge(SilentProgress):
             self.trial.report(value, round(100 * status.fraction))
         if self.trial.should_prune():
             raise optuna.TrialPruned
+
+
+def _metric(kind: Kind, files: Files | Sequence[Files] | Table | None, fixed: Mapping[str, Any]) -> str:
+    """The figure that counts, which the data may decide."""
+    names = {field.name for field in dataclasses.fields(kind.options)} - {"budget"}
+    options = kind.options.given(**{name: value for name, value in fixed.items() if name in names})
+    table = files if isinstance(files, Table) else kind.read(paths_of(files), options)
+    return kind.metric_of(kind.encoding(table, options))
 
 
 def _found(study: optuna.Study, metric: str, folder: Path) -> Found:

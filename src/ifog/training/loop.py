@@ -48,7 +48,7 @@ class FitResult:
         elapsed: Seconds, over all resumes.
         interrupted: Whether Ctrl-C ended it: fitting again goes on.
         metrics: Of the last evaluation.
-        best: Of the evaluation with the lowest loss.
+        best: Of the evaluation with the best score.
         average: The averaged weights by name, if the configuration asks for them.
     """
 
@@ -319,7 +319,8 @@ class _Loop:
                 f"the training loss is finite. Look at the held-out data, or try a lower learning rate. "
                 f"The checkpoint before is kept."
             )
-        return loss < self._session.position.best.get("loss", math.inf)
+        best = self._session.position.best
+        return not best or self._task.score(metrics) < self._task.score(best)
 
     @contextmanager
     def _evaluating(self) -> Generator[None, None, None]:

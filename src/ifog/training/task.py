@@ -56,7 +56,14 @@ class Task(Protocol):
         ...
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """Figures on held-out data; "loss" decides which checkpoint is best. Runs without gradients, in eval mode."""
+        """Figures on held-out data, "loss" among them. Runs without gradients, in eval mode."""
+        ...
+
+    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """What decides which checkpoint is best, from an evaluation's figures: the lower the better.
+
+        Where the first numbers are equal the second decide, and so on.
+        """
         ...
 
     def sample(self, model: nn.Module) -> str | None:
