@@ -67,11 +67,12 @@ def evaluate(
 def _report(runs: list[Path], files: list[str], figures: Mapping[str, float], report: Path) -> None:
     from ifog.inspection.mistakes import cases_of, draw_confusion, render_mistakes
     from ifog.tasks.jobs import load, predict
+    from ifog.tasks.supervised import read
     from ifog.writing import write_atomically
 
     if not files:
         fail("A report shows the examples themselves, so it needs their file; give it after the run.")
-    predicted = predict(runs, files)
+    predicted = predict(runs, read(runs[0], files))
     encoding = load(runs[0]).encoding
     task = str(RunDirectory.open(runs[0]).config["task"])
     reads, says = getattr(encoding, "input", "words"), getattr(encoding, "label", "tags")

@@ -164,9 +164,13 @@ class BPETokenizer:
         """A new streaming decoder, which holds back a character's bytes until they are complete."""
         return _BPEDecoder(self._pieces)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The byte-pair model as JSON values; as text it makes the same tokenizer again."""
+        return json.loads(self._tokenizer.to_str())
+
     def save(self, path: str | Path) -> None:
         """Write tokenizer.json atomically."""
-        write_tokenizer(path, {"kind": self.kind, "model": json.loads(self._tokenizer.to_str())})
+        write_tokenizer(path, {"kind": self.kind, "model": self.to_dict()})
 
     def _encode_valid(self, texts: list[str]) -> Ids:
         try:

@@ -180,7 +180,7 @@ class Forecasting:
             steps = range(1, encoding.horizon + 1)
             rows: dict[str, Sequence[Any]] = {"file": [latest.file] * len(steps), "step": steps}
             if latest.dates is not None:
-                rows["date"] = [_spelled(date) for date in latest.dates]
+                rows["date"] = _spelled(latest.dates)
             for k, name in enumerate(encoding.targets):
                 rows[name] = mean[:, k].tolist()
                 rows |= {f"{name}_{level:g}": quantiles[:, q, k].tolist() for q, level in enumerate(levels)}
@@ -358,9 +358,11 @@ def _judged_pieces(models: Sequence[Forecaster], encoding: ForecastEncoding, tab
     return table.with_columns({"steps": scores["steps"].astype(int).tolist(), "nll": per_step.tolist()})
 
 
-def _spelled(date: np.datetime64) -> str:
-    text = str(date.astype("datetime64[s]")).replace("T", " ")
-    return text.removesuffix(" 00:00:00")
+def _spelled(dates: NDArray[np.datetime64]) -> list[str]:
+    """Dates as text, with the time of day where any of them isn't midnight."""
+    texts = [str(date).replace("T", " ") for date in dates.astype("datetime64[s]")]
+    whole = all(text.endswith(" 00:00:00") for text in texts)
+    return [text.removesuffix(" 00:00:00") for text in texts] if whole else texts
 
 
 def _rounded(value: Any) -> str:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ifog.tasks.options import TaskOptions
     from ifog.training import Batches, Progress
 
-__all__ = ["Supervised", "draw", "evaluate", "load", "predict", "resume", "train"]
+__all__ = ["Supervised", "draw", "evaluate", "load", "predict", "read", "resume", "train"]
 
 Source = Files | Sequence[Files] | Table
 EXCERPT = 2000  # validation examples that judge the model while it is trained
@@ -199,6 +199,17 @@ def evaluate(
             return kind.figures(models, encoding, Examples.open(directories[0].path / "validation.examples"))
         table = _table(kind, files, _options(directories[0]))
         return kind.figures(models, encoding, encoding.encode(table), table)
+
+
+def read(run: Run | Files, files: Source) -> Table:
+    """Examples with answers, as the run's own were read.
+
+    Raises:
+        RunError: no run.
+        DataError: examples that can't be read.
+    """
+    directory = opened(run)
+    return _table(_kind(directory), files, _options(directory))
 
 
 def draw(runs: Run | Files | Sequence[Run | Files], inputs: Source | Sequence[Mapping[str, Any]], path: Files) -> None:
