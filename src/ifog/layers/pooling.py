@@ -1,7 +1,7 @@
 """One vector for a whole sequence: the many-to-one shape of problem.
 
-Owns the ways of pooling, all of which leave out what pads a sequence. Takes outputs (T, B, P) and lengths, gives
-(B, P).
+Owns the ways of pooling, all of which leave out what pads a sequence. Takes outputs (T, B, H) and lengths, gives
+(B, H).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Pooling(nn.Module):
 
     Args:
         kind: one of `POOLINGS`.
-        size: P, columns of the outputs.
+        size: H, columns of the outputs.
         bidirectional: whether the second half of the columns comes from a backward direction.
 
     Source:
@@ -54,7 +54,7 @@ class Pooling(nn.Module):
             self.project = nn.Linear(size, size)
             self.score = nn.Linear(size, 1, bias=False)
 
-    def weights(self, outputs: Float[Tensor, "T B P"], lengths: Int[Tensor, "B"]) -> Float[Tensor, "T B 1"]:
+    def weights(self, outputs: Float[Tensor, "T B H"], lengths: Int[Tensor, "B"]) -> Float[Tensor, "T B 1"]:
         """How much each step counts, adding up to 1 over a sequence's own steps ("mean" and "attention")."""
         inside = _inside(outputs, lengths)
         if self.kind == "attention":
@@ -62,7 +62,7 @@ class Pooling(nn.Module):
             return torch.softmax(scores, 0)
         return inside / lengths.clamp_min(1).view(1, -1, 1)
 
-    def forward(self, outputs: Float[Tensor, "T B P"], lengths: Int[Tensor, "B"]) -> Float[Tensor, "B P"]:
+    def forward(self, outputs: Float[Tensor, "T B H"], lengths: Int[Tensor, "B"]) -> Float[Tensor, "B H"]:
         """The vectors; each sequence has at least one step."""
         if self.kind == "last":
             rows = (lengths - 1).clamp_min(0).view(1, -1, 1).expand(1, -1, outputs.shape[-1])

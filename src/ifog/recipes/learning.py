@@ -27,7 +27,8 @@ def learned(task: str, divide: Division, metric: str, seeds: int = 3, **options:
     Args:
         task: the kind of task.
         divide: the data, from the recipe's paths.
-        metric: of the figures of `ifog.evaluate`, the one to report, as the mean over seeds.
+        metric: of the figures of `ifog.evaluate`, the one to report, as the mean over seeds; or "relative_error", the
+            mean absolute error by that of the seasonal naive forecast.
         seeds: how many runs.
         options: of `ifog.train`.
     """
@@ -49,7 +50,10 @@ def learned(task: str, divide: Division, metric: str, seeds: int = 3, **options:
             if run.interrupted:
                 return None
             held_out = {f"validation {name}": value for name, value in run.metrics.items()}
-            found.append({**evaluate(run, test), **held_out})
+            judged = evaluate(run, test)
+            if "seasonal_naive_mae" in judged:
+                judged["relative_error"] = judged["mae"] / judged["seasonal_naive_mae"]
+            found.append({**judged, **held_out})
             seconds += float(json.loads((at / "result.json").read_bytes())["seconds"])
             parameters = sum(p.numel() for p in load(run).parameters())
         figures = [one[metric] for one in found]

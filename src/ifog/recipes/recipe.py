@@ -28,7 +28,7 @@ UNITS = {
     "perplexity": "perplexity", "bits_per_token": "bits per character", "loss": "nats per character",
     "accuracy": "accuracy", "f1": "entity F1", "bleu": "BLEU", "nll": "nats per step",
     "rmse": "root mean square error",
-    "relative_loss": "of the loss of a model without memory", "relative_error": "of the seasonal-naive error",
+    "relative_error": "of the seasonal naive forecast's error",
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ifog.recipes.learning import learned
 from ifog.recipes.recipe import Corpora, Recipe
-from ifog.recipes.splits import added, labelled, names, pixels, spoken_digits
+from ifog.recipes.splits import added, copied, labelled, music, names, pairs, pixels, series, spoken_digits, tagged
 
 __all__ = ["SEQUENCE_TASKS"]
 
@@ -18,10 +18,26 @@ SST2 = Corpora("sst/sst_binary.train.txt", "sst/sst_binary.dev.txt", "sst/sst_bi
 NAMES = Corpora("names")
 DIGITS = Corpora("fsdd/recordings")
 MNIST = Corpora("mnist/train-images-idx3-ubyte.gz", test="mnist/t10k-images-idx3-ubyte.gz")
+EWT = Corpora("ud_english_ewt/en_ewt-ud-train.conllu.gz", "ud_english_ewt/en_ewt-ud-dev.conllu",
+              "ud_english_ewt/en_ewt-ud-test.conllu")  # fmt: skip
+CONLL = Corpora("conll2003/eng.train", "conll2003/eng.testa", "conll2003/eng.testb")
+FLICKR = Corpora("multi30k/train.en", "multi30k/val.en", "multi30k/test_2016_flickr.en")
+ETT = Corpora("ett/ETTh1.csv")
+SUNSPOTS = Corpora("classic_series/monthly-sunspots.csv")
+TEMPERATURES = Corpora("classic_series/daily-min-temperatures.csv")
+CHORALES = Corpora("jsb_chorales/jsb-chorales-quarter.json")
 MADE = Corpora()
 
 # One state for the whole sequence, read forwards: what the papers on long memories use.
 READING: dict[str, Any] = {"bidirectional": False, "pooling": "last", "dropout": 0.0}
+
+# Months 1 to 12, 13 to 16 and 17 to 20, as the papers on it divide it.
+HOURLY = series("[:8640]", "[8640:11520]", "[11520:14400]")
+ELECTRIC: dict[str, Any] = {
+    "cell": "gru", "hidden_size": 64, "dropout": 0.2, "batch_size": 16, "learning_rate": 1e-3, "apart": True,
+    "segment": 24, "context": 336, "reference": "last", "linear": True, "stride": 24,
+}  # fmt: skip
+TRANSLATOR: dict[str, Any] = {"cell": "gru", "epochs": 24, "average": 0.999, "evaluate_every": 1000}
 
 SEQUENCE_TASKS = (
     Recipe(
@@ -39,7 +55,7 @@ SEQUENCE_TASKS = (
     Recipe(
         "names", "the language of a surname, letter by letter", "Robertson, PyTorch tutorial: about 0.6",
         None, "accuracy", (0.78, 0.86), 8, NAMES,
-        learned("classify", names, "accuracy", epochs=25, learning_rate=2e-3, dropout=0.3, hidden_size=128,
+        learned("classify", names, "accuracy", epochs=12, learning_rate=2e-3, dropout=0.3, hidden_size=128,
                 embedding_size=48, tokenizer="char", lower=False, average=0.995),
     ),
     Recipe(
@@ -77,5 +93,67 @@ SEQUENCE_TASKS = (
         None, "rmse", (0.0, 0.0316), 30, MADE,
         learned("regress", added(20_000, 600), "rmse", cell="gru", epochs=12, learning_rate=2e-3, hidden_size=128,
                 batch_size=50, **READING),
+    ),
+    Recipe(
+        "copying", "ten symbols over 500 steps, orthogonal cell", "Arjovsky et al. (2016)",
+        None, "accuracy", (0.9999, 1.0), 30, MADE,
+        learned("tag", copied(10_000, 500), "accuracy", cell="orthogonal_rnn", epochs=6, learning_rate=1e-3,
+                hidden_size=190, batch_size=32, bidirectional=False, dropout=0.0, word_dropout=0.0, output="softmax",
+                embedding_size=10, character_hidden_size=0),
+    ),
+    Recipe(
+        "ewt-tags", "universal parts of speech, words with characters", "Zeman et al. (2018), about 0.95",
+        0.95, "accuracy", (0.94, 0.955), 60, EWT,
+        learned("tag", tagged, "accuracy", epochs=10, learning_rate=3e-3, dropout=0.4, hidden_size=160,
+                character_hidden_size=48, average=0.995),
+    ),
+    Recipe(
+        "conll-names", "names in news, characters and CRF, no pretrained vectors", "Lample et al. (2016): 90.94 with",
+        0.9094, "f1", (0.835, 0.88), 60, CONLL,
+        learned("tag", tagged, "f1", epochs=15, learning_rate=2e-3, dropout=0.5, hidden_size=200,
+                character_hidden_size=50, average=0.998),
+    ),
+    Recipe(
+        "multi30k-en-de", "captions from English to German, attention", "Caglayan et al. (2017), about 38",
+        38, "bleu", (34, 40), 200, FLICKR, learned("translate", pairs("en", "de"), "bleu", **TRANSLATOR),
+    ),
+    Recipe(
+        "multi30k-de-en", "captions from German to English, attention", "Elliott et al. (2016)",
+        None, "bleu", (37, 44), 200, FLICKR, learned("translate", pairs("de", "en"), "bleu", **TRANSLATOR),
+    ),
+    Recipe(
+        "ett-24", "electricity, 24 hours ahead", "Zhou et al. (2021), Informer: LSTMa",
+        None, "relative_error", (0.5, 0.99), 3, ETT,
+        learned("forecast", HOURLY, "relative_error", **ELECTRIC, horizon=24, steps=800, evaluate_every=100),
+    ),
+    Recipe(
+        "ett-48", "electricity, 48 hours ahead", "Zhou et al. (2021), Informer: LSTMa",
+        None, "relative_error", (0.5, 0.99), 3, ETT,
+        learned("forecast", HOURLY, "relative_error", **ELECTRIC, horizon=48, steps=800, evaluate_every=100),
+    ),
+    Recipe(
+        "ett-168", "electricity, a week ahead", "Zhou et al. (2021), Informer: LSTMa",
+        None, "relative_error", (0.5, 0.99), 4, ETT,
+        learned("forecast", HOURLY, "relative_error", **ELECTRIC, horizon=168, steps=800, evaluate_every=100),
+    ),
+    Recipe(
+        "sunspots", "sunspots, two years ahead; the baseline repeats 11 years", "a classic; no figure known",
+        None, "relative_error", (0.4, 0.95), 3, SUNSPOTS,
+        learned("forecast", series("[:1974]", "[1974:2397]", "[2397:]"), "relative_error", cell="gru", hidden_size=32,
+                dropout=0.2, context=264, segment=12, horizon=24, season=132, reference="training", steps=600,
+                evaluate_every=50),
+    ),
+    Recipe(
+        "temperatures", "daily minima, four weeks ahead; the baseline repeats a year", "a classic; no figure known",
+        None, "relative_error", (0.4, 0.95), 3, TEMPERATURES,
+        learned("forecast", series("[:2555]", "[2555:2920]", "[2920:]"), "relative_error", cell="gru", hidden_size=32,
+                dropout=0.2, context=56, horizon=28, season=365, reference="training", steps=500, evaluate_every=50),
+    ),
+    Recipe(
+        "chorales", "Bach's chorales note by note, LSTM of 200", "Bai et al. (2018): LSTM",
+        8.45, "nll", (8.0, 8.5), 5, CHORALES,
+        learned("forecast", music, "nll", cell="lstm", hidden_size=200, dropout=0.4, context=0, horizon=1,
+                head="bernoulli", decoding="recursive", reference="training", batch_size=2, learning_rate=5e-3,
+                clip=0.5, epochs=26, evaluate_every=345),
     ),
 )  # fmt: skip

@@ -17,8 +17,15 @@ from ifog.data.audio import read_recordings
 from ifog.data.images import read_pixels
 from ifog.data.labelled import read_labelled
 from ifog.data.made_sequences import adding, copying
+from ifog.data.parallel import read_parallel
+from ifog.data.tagged import read_tagged
+from ifog.tasks.forecasting import FORECAST
+from ifog.tasks.forecasting_options import ForecastOptions
 
-__all__ = ["Division", "Split", "added", "copied", "labelled", "names", "pixels", "spoken_digits"]
+__all__ = [
+    "Division", "Split", "added", "copied", "labelled", "music", "names", "pairs", "pixels", "series", "spoken_digits",
+    "tagged",
+]  # fmt: skip
 
 
 class Split(NamedTuple):
@@ -54,6 +61,52 @@ def spoken_digits(paths: Mapping[str, Path]) -> Split:
     judging = [int(Path(name).stem.rpartition("_")[2]) < 5 for name in table.column("file")]
     train, test = (table.take(np.flatnonzero(np.array(judging) == part)) for part in (False, True))
     return Split(train, None, test)
+
+
+def tagged(paths: Mapping[str, Path]) -> Split:
+    """Files of tagged sentences, divided as they come."""
+    return Split(*(read_tagged([paths[use]]) for use in ("train", "validation", "test")))
+
+
+def pairs(source: str, target: str) -> Division:
+    """Parallel texts, divided as they come; the other language lies beside each file.
+
+    Args:
+        source: the ending of the language that is read, such as "en".
+        target: the ending of the language that is written.
+    """
+
+    def divide(paths: Mapping[str, Path]) -> Split:
+        return Split(
+            *(
+                read_parallel([paths[use].with_suffix(f".{language}") for language in (source, target)])
+                for use in ("train", "validation", "test")
+            )
+        )
+
+    return divide
+
+
+def series(train: str, validation: str, test: str) -> Division:
+    """Parts of one series, one after the other.
+
+    Args:
+        train: rows, such as "[:8640]".
+        validation: rows; those before are looked back on.
+        test: rows.
+    """
+
+    def divide(paths: Mapping[str, Path]) -> Split:
+        return Split(
+            *(FORECAST.read([f"{paths['train']}{part}"], ForecastOptions()) for part in (train, validation, test))
+        )
+
+    return divide
+
+
+def music(paths: Mapping[str, Path]) -> Split:
+    """Pieces, divided as they come."""
+    return series("[train]", "[valid]", "[test]")(paths)
 
 
 def pixels(*, permuted: bool = False) -> Division:
