@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ifog.data import Table
 from ifog.errors import ConfigError, DataError
+from ifog.examples import Table
 from ifog.inspection.mistakes import cases_of, confusion, draw_confusion, render_mistakes
 
 PLACES = [("f.csv", i) for i in (2, 3, 4)]

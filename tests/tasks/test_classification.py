@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import ifog
-from ifog.data import Table
 from ifog.errors import ConfigError, DataError, RunError
+from ifog.examples import Table
 from ifog.runs import RunDirectory
 from ifog.tasks.kinds import find, guess
 from ifog.training import SilentProgress, Status

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from ifog.data import Table
-from ifog.data.made_series import make_series
-from ifog.data.pitches import read_pitches
-from ifog.data.series import read_series
-from ifog.data.windows import cut_windows
 from ifog.errors import ConfigError, DataError, RunError, ShapeError
+from ifog.examples import Table
+from ifog.examples.made_series import make_series
+from ifog.examples.pitches import read_pitches
+from ifog.examples.series import read_series
+from ifog.examples.windows import cut_windows
 from ifog.tasks import supervised
 from ifog.tasks.forecast_encoding import ForecastEncoding, learn_encoding
 from ifog.tasks.forecast_pictures import draw_fan

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from ifog.data import Ragged, Table
-from ifog.data.made_tags import made_tags
-from ifog.data.tagged import read_tagged
 from ifog.errors import ConfigError, DataError, RunError
+from ifog.examples import Ragged, Table
+from ifog.examples.made_tags import made_tags
+from ifog.examples.tagged import read_tagged
 from ifog.models.tagger import Tagger
 from ifog.tasks.tagging import TAG, TaggingOptions
 from ifog.tasks.tagging_encoding import TaggingEncoding

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from ifog.data import ExampleBatches, Ragged, Table
-from ifog.data.made_pairs import made_pairs
 from ifog.errors import ConfigError, DataError, RunError
+from ifog.examples import ExampleBatches, Ragged, Table
+from ifog.examples.made_pairs import made_pairs
 from ifog.models.translator import Translator
 from ifog.tasks.translation import TRANSLATE, TranslationEncoding, attention_map
 from ifog.tasks.translation_options import TranslationOptions

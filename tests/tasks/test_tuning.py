@@ -10,8 +10,8 @@ from typing import Any
 import optuna
 import pytest
 
-from ifog.data import Table
 from ifog.errors import ConfigError
+from ifog.examples import Table
 from ifog.tasks.tuning import Choices, Range, parse_space, tune
 
 TABLE = Table(

@@ -45,12 +45,12 @@ def make(
 
 
 def _writer(name: str) -> Callable[[Path, int, int], None]:
-    from ifog.data.labelled import write_rows
-    from ifog.data.made_pairs import made_pairs
-    from ifog.data.made_reviews import made_reviews
-    from ifog.data.made_series import make_series
-    from ifog.data.made_tags import made_tags
-    from ifog.data.tagged import write_tagged
+    from ifog.examples.labelled import write_rows
+    from ifog.examples.made_pairs import made_pairs
+    from ifog.examples.made_reviews import made_reviews
+    from ifog.examples.made_series import make_series
+    from ifog.examples.made_tags import made_tags
+    from ifog.examples.tagged import write_tagged
 
     writers: dict[str, Callable[[Path, int, int], None]] = {
         "reviews": lambda path, count, seed: write_rows(made_reviews(count, seed=seed), path),

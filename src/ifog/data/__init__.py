@@ -1,13 +1,10 @@
-"""Files to tensors: texts as mapped ids and streams, tables of examples and their batches. Imports no model."""
+"""Texts to tensors: reading, tokenizing, memory-mapped ids, shards and streams. Imports no model."""
 
-from ifog.data.batches import ExampleBatches, in_batches
 from ifog.data.bpe import BPETokenizer
 from ifog.data.corpus import Corpus, Shard
-from ifog.data.examples import Examples, Ragged
 from ifog.data.files import TextData, encode_corpus, open_text, prepare_text
 from ifog.data.shards import ShardedIds, count_words, encode_shards, open_shards
 from ifog.data.streams import IGNORED, StreamBatch, Streams, one_pass
-from ifog.data.tables import Table
 from ifog.data.tokenizers import (
     ByteTokenizer,
     CharTokenizer,
@@ -18,7 +15,6 @@ from ifog.data.tokenizers import (
     id_dtype,
     load_tokenizer,
 )
-from ifog.data.vocabulary import Vocabulary
 from ifog.data.words import WordCounts, WordTokenizer
 
 __all__ = [
@@ -29,25 +25,19 @@ __all__ = [
     "Corpus",
     "Decoder",
     "Encoder",
-    "ExampleBatches",
-    "Examples",
     "Ids",
-    "Ragged",
     "Shard",
     "ShardedIds",
     "StreamBatch",
     "Streams",
-    "Table",
     "TextData",
     "Tokenizer",
-    "Vocabulary",
     "WordCounts",
     "WordTokenizer",
     "count_words",
     "encode_corpus",
     "encode_shards",
     "id_dtype",
-    "in_batches",
     "load_tokenizer",
     "one_pass",
     "open_shards",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ifog.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ifog.data import Table
+    from ifog.examples import Table
 
 __all__ = ["Case", "cases_of", "confusion", "draw_confusion", "render_mistakes"]
 

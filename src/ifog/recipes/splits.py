@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ifog.data import Table
-from ifog.data.audio import read_recordings
-from ifog.data.images import read_pixels
-from ifog.data.labelled import read_labelled
-from ifog.data.made_sequences import adding, copying
-from ifog.data.parallel import read_parallel
-from ifog.data.tagged import read_tagged
+from ifog.examples import Table
+from ifog.examples.audio import read_recordings
+from ifog.examples.images import read_pixels
+from ifog.examples.labelled import read_labelled
+from ifog.examples.made_sequences import adding, copying
+from ifog.examples.parallel import read_parallel
+from ifog.examples.tagged import read_tagged
 from ifog.tasks.forecasting import FORECAST
 from ifog.tasks.forecasting_options import ForecastOptions
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ifog.data import Examples, Ragged, Table, Vocabulary, in_batches
-from ifog.data.labelled import read_labelled, write_rows
-from ifog.data.vocabulary import split_words
 from ifog.errors import ConfigError, DataError, RunError
+from ifog.examples import Examples, Ragged, Table, Vocabulary, in_batches
+from ifog.examples.labelled import read_labelled, write_rows
+from ifog.examples.vocabulary import split_words
 from ifog.models.classifier import Classifier, ClassifierConfig
 from ifog.tasks.options import TaskOptions
 
@@ -183,7 +183,7 @@ class Classification:
         self.name = "regress" if numeric else "classify"
 
     def read(self, paths: Sequence[str], options: ClassificationOptions, *, labelled: bool = True) -> Table:
-        """Examples of tables, lists or folders; see `ifog.data.labelled`."""
+        """Examples of tables, lists or folders; see `ifog.examples.labelled`."""
         return read_labelled(paths, charset=options.charset)
 
     def encoding(self, table: Table, options: ClassificationOptions) -> SequenceEncoding:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ifog.data import Examples, Ragged, Table
-from ifog.data.dates import CALENDAR, calendar_features, following_dates, guess_season, step_of
-from ifog.data.windows import window_examples
 from ifog.errors import ConfigError, DataError, RunError
 from ifog.evaluation.forecasts import seasonal_error
+from ifog.examples import Examples, Ragged, Table
+from ifog.examples.dates import CALENDAR, calendar_features, following_dates, guess_season, step_of
+from ifog.examples.windows import window_examples
 
 if TYPE_CHECKING:
     from ifog.tasks.forecasting_options import ForecastOptions

@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ifog.data import Examples, Table, in_batches
-from ifog.data.pitches import read_pitches
-from ifog.data.series import Missing, joined, read_series
-from ifog.data.windows import cut_windows
 from ifog.errors import ConfigError, DataError
 from ifog.evaluation.forecasts import crps_of_quantiles, drift, naive, seasonal_naive
+from ifog.examples import Examples, Table, in_batches
+from ifog.examples.pitches import read_pitches
+from ifog.examples.series import Missing, joined, read_series
+from ifog.examples.windows import cut_windows
 from ifog.layers.distributions import Bernoulli, Distribution, Gaussian
 from ifog.models.forecaster import Forecast, Forecaster, ForecasterConfig
 from ifog.tasks.forecast_encoding import ForecastEncoding, learn_encoding

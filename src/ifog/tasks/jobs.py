@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ifog.data import Table
 from ifog.errors import ConfigError, DataError
+from ifog.examples import Table
 from ifog.tasks import language, supervised
 from ifog.tasks.beginning import Files, Run, listed, opened, paths_of
 from ifog.tasks.kinds import guess

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ifog.cells import Cell
-    from ifog.data import Examples, Table
+    from ifog.examples import Examples, Table
     from ifog.tasks.options import TaskOptions
 
 __all__ = ["Encoding", "Kind"]

@@ -72,7 +72,7 @@ def guess(paths: Sequence[str]) -> str:
     if ending in _ENDINGS:
         return _ENDINGS[ending]
     if ending in (".csv", ".tsv", ".jsonl") and path.is_file():
-        from ifog.data.labelled import first_names
+        from ifog.examples.labelled import first_names
 
         names = [name.strip().lower() for name in first_names(path)]
         found = next((task for columns, task in _COLUMNS if columns <= set(names)), None)

@@ -22,8 +22,8 @@ import torch
 import ifog
 from ifog import cells
 from ifog.compiler.printing import equations
-from ifog.data import ExampleBatches, Examples, Table
 from ifog.errors import DataError, RunError
+from ifog.examples import ExampleBatches, Examples, Table
 from ifog.tasks.beginning import Files, Run, begin, listed, opened, paths_of, rank
 from ifog.tasks.kinds import HIGHER, KINDS, find
 from ifog.tasks.options import DEFAULT_BUDGET

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ifog.data import Examples, Ragged, Table, Vocabulary, in_batches
-from ifog.data.spans import span_scheme, to_iob1, to_iob2
-from ifog.data.tagged import PREDICTED, read_tagged, write_tagged
-from ifog.data.vectors import read_vectors
-from ifog.data.vocabulary import split_words
 from ifog.errors import ConfigError, DataError, RunError
+from ifog.examples import Examples, Ragged, Table, Vocabulary, in_batches
+from ifog.examples.spans import span_scheme, to_iob1, to_iob2
+from ifog.examples.tagged import PREDICTED, read_tagged, write_tagged
+from ifog.examples.vectors import read_vectors
+from ifog.examples.vocabulary import split_words
 from ifog.models.tagger import Tagger, TaggerConfig, labels_together
 from ifog.tasks.options import TaskOptions
 from ifog.tasks.tagging_encoding import TaggingEncoding, normalised, strings_of
@@ -99,7 +99,7 @@ class Tagging:
     options = TaggingOptions
 
     def read(self, paths: Sequence[str], options: TaggingOptions, *, labelled: bool = True) -> Table:
-        """Sentences of CoNLL columns, CoNLL-U or JSON lines; see `ifog.data.tagged`."""
+        """Sentences of CoNLL columns, CoNLL-U or JSON lines; see `ifog.examples.tagged`."""
         return read_tagged(paths, words=options.words, tags=options.tags, labelled=labelled)
 
     def encoding(self, table: Table, options: TaggingOptions) -> TaggingEncoding:
@@ -239,7 +239,7 @@ class Tagging:
         return table.with_columns({PREDICTED: [to_iob1(tags) if encoding.scheme == "IOB1" else tags for tags in found]})
 
     def write(self, table: Table, path: Path) -> None:
-        """See `ifog.data.tagged.write_tagged`."""
+        """See `ifog.examples.tagged.write_tagged`."""
         write_tagged(table, path)
 
     def show(self, table: Table) -> str:

@@ -14,10 +14,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ifog.data import Examples, Ragged, Table, Vocabulary
-from ifog.data.spans import to_iob2
-from ifog.data.tagged import where_word
 from ifog.errors import DataError
+from ifog.examples import Examples, Ragged, Table, Vocabulary
+from ifog.examples.spans import to_iob2
+from ifog.examples.tagged import where_word
 
 __all__ = ["TaggingEncoding", "normalised", "strings_of"]
 

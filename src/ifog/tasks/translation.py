@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from ifog.data import BPETokenizer, Examples, Ragged, Table, id_dtype, in_batches
-from ifog.data.parallel import SOURCE, TARGET, read_parallel, write_parallel
+from ifog.data import BPETokenizer, id_dtype
 from ifog.errors import ConfigError, DataError, IfogError, RunError
 from ifog.evaluation.translations import bleu, bleu_by_length, chrf, draw_attention
+from ifog.examples import Examples, Ragged, Table, in_batches
+from ifog.examples.parallel import SOURCE, TARGET, read_parallel, write_parallel
 from ifog.generation.translating import BeamOptions, translate
 from ifog.models.translator import Translator, TranslatorConfig
 from ifog.tasks.translation_options import TranslationOptions

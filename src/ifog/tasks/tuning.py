@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ifog.data import Table
 from ifog.errors import ConfigError, TrainingError
+from ifog.examples import Table
 from ifog.tasks.beginning import paths_of
 from ifog.tasks.jobs import train
 from ifog.tasks.kinds import HIGHER, find, guess
