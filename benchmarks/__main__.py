@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from benchmarks import generation, growth, memory, registry
+from benchmarks import generation, growth, memory, registry, unequal
 from benchmarks.registry import Case, Precision, Size
 from benchmarks.report import Report
 from benchmarks.run import Limits, Row, What, compare
@@ -25,7 +25,7 @@ from benchmarks.verify import MismatchError
 
 from ifog import cells
 
-GROUPS = ("layers", "catalogue", "inference", "generation", "memory", "growth")
+GROUPS = ("layers", "catalogue", "inference", "generation", "memory", "growth", "unequal")
 
 PEERS = """
 eager loop: PyTorch operators in a loop over time, the input's products computed once over all time before it,
@@ -154,6 +154,11 @@ def run_growth(session: Session) -> None:
     session.refused += growth.run(session.report, session.limits, session.precisions, session.quick)
 
 
+def run_unequal(session: Session) -> None:
+    """What a batch of unequal lengths costs."""
+    session.refused += unequal.run(session.report, session.limits, session.precisions, session.quick)
+
+
 RUN = {
     "layers": run_layers,
     "catalogue": run_catalogue,
@@ -161,6 +166,7 @@ RUN = {
     "generation": run_generation,
     "memory": run_memory,
     "growth": run_growth,
+    "unequal": run_unequal,
 }
 
 if __name__ == "__main__":

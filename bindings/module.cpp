@@ -14,6 +14,7 @@
 #include "ifog/isa.hpp"
 #include "ifog/loop.hpp"
 #include "ifog/memory.hpp"
+#include "ifog/rows.hpp"
 #include "ifog/threads.hpp"
 
 namespace nb = nanobind;
@@ -30,9 +31,11 @@ class Call {
     Call(const ifog::Program& program, const Words& given, const Words& weights, const Words& totals,
          const Words& begin, const Words& end, const Words& moves_before, const Words& moves_after,
          const std::vector<Words>& before, const std::vector<Words>& after, const Words& lookups,
-         const Words& scatters, const std::vector<Words>& outers, std::size_t steps, std::size_t batch, bool reverse)
+         const Words& scatters, const std::vector<Words>& outers, std::size_t rows, std::size_t batch, bool reverse)
         : program_(program) {
-        each(given, 4, [&](const std::int64_t* w) { call_.bindings.push_back({address(w), w[2], w[3]}); });
+        each(given, 5, [&](const std::int64_t* w) {
+            call_.bindings.push_back({address(w), w[2], w[3], w[4] != 0});
+        });
         each(weights, 4, [&](const std::int64_t* w) { call_.weights.push_back({address(w), w[2], w[3]}); });
         each(totals, 2, [&](const std::int64_t* w) { call_.totals.push_back(address(w)); });
         each(begin, 4, [&](const std::int64_t* w) { call_.initials.push_back({w[0], address(w + 1), w[3]}); });
@@ -44,17 +47,19 @@ class Call {
         each(lookups, 12, [&](const std::int64_t* w) { call_.lookups.push_back(lookup(w)); });
         each(scatters, 9, [&](const std::int64_t* w) { call_.scatters.push_back(scatter(w)); });
         for (const Words& words : outers) call_.outers.push_back(outer(words));
-        call_.steps = steps;
+        call_.rows = rows;
         call_.batch = batch;
         call_.reverse = reverse;
         ifog::check(program, call_);
     }
 
-    void run(const std::vector<std::uintptr_t>& tensors, std::size_t threads, const std::string& isa) const {
+    void run(const std::vector<std::uintptr_t>& tensors, const Words& sizes, std::size_t threads,
+             const std::string& isa) const {
         const ifog::Kernels& kernels = ifog::kernels_named(isa);
         if (tensors.size() < needed_) throw std::invalid_argument("run: too few tensors");
         ifog::Call call = call_;
         call.threads = threads;
+        call.cut(sizes);
         std::size_t next = 0;
         const auto resolve = [&](std::uintptr_t& offset) { offset += tensors[owners_[next++]]; };
         for (auto& binding : call.bindings) resolve(binding.base);
@@ -190,6 +195,13 @@ nb::ndarray<nb::pytorch, std::uint8_t, nb::ndim<1>> borrow(std::size_t bytes) {
     return {block->data(), {bytes}, owner};
 }
 
+void pick_rows(std::uintptr_t out, std::uintptr_t source, std::int64_t stride, std::size_t width, std::uintptr_t rows,
+               std::size_t count, std::size_t threads) {
+    const nb::gil_scoped_release release;
+    ifog::pick_rows(reinterpret_cast<char*>(out), reinterpret_cast<const char*>(source), stride, width,
+                    reinterpret_cast<const std::int64_t*>(rows), count, threads);
+}
+
 } // namespace
 
 NB_MODULE(_engine, m) {
@@ -211,6 +223,9 @@ NB_MODULE(_engine, m) {
           "Whether these kernels multiply bf16 numbers as they are.");
     m.def("borrow", &borrow, nb::arg("bytes"), "Bytes whose contents are undefined, out of the engine's pool.");
     m.def("release_idle_memory", &ifog::release_idle_memory, "Gives the pool's idle memory back to the system.");
+    m.def("pick_rows", &pick_rows, nb::arg("out"), nb::arg("source"), nb::arg("stride"), nb::arg("width"),
+          nb::arg("rows"), nb::arg("count"), nb::arg("threads"),
+          "Row i of `out` becomes row rows[i] of `source`, or zeros where that is negative; sizes are bytes.");
     nb::class_<ifog::Program>(m, "Program", "The program of one step.")
         .def(nb::new_([](const Words& words) { return new ifog::Program(ifog::Program::decode(words)); }),
              nb::arg("words"));
@@ -220,9 +235,10 @@ NB_MODULE(_engine, m) {
                       const Words&, const std::vector<Words>&, std::size_t, std::size_t, bool>(),
              nb::arg("program"), nb::arg("given"), nb::arg("weights"), nb::arg("totals"), nb::arg("begin"),
              nb::arg("end"), nb::arg("moves_before"), nb::arg("moves_after"), nb::arg("before"), nb::arg("after"),
-             nb::arg("lookups"), nb::arg("scatters"), nb::arg("outers"), nb::arg("steps"), nb::arg("batch"),
+             nb::arg("lookups"), nb::arg("scatters"), nb::arg("outers"), nb::arg("rows"), nb::arg("batch"),
              nb::arg("reverse"))
-        .def("run", &Call::run, nb::arg("tensors"), nb::arg("threads"), nb::arg("isa"),
-             "Runs it over a sequence whose tensors lie at these addresses.");
+        .def("run", &Call::run, nb::arg("tensors"), nb::arg("sizes"), nb::arg("threads"), nb::arg("isa"),
+             "Runs it over sequences whose tensors lie at these addresses; `sizes` is how many rows each step has, "
+             "empty where they are padded.");
     bind_generation(m);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <numeric>
 
 #include "ifog/memory.hpp"
 #include "ifog/packing.hpp"
@@ -29,16 +30,17 @@ Split choose_split(const Program& program, const Call& call, const Product& prod
             for (const Term& term : p.terms) weights += p.columns * program.weights[term.weight].depth;
         for (const CodeSegment& segment : stage.segments) elements += segment.width * segment.code.size();
     }
-    const std::size_t work = call.batch * (weights + 4 * elements); // of a step, about a quarter of a cycle each
+    const std::size_t batch = call.rows / call.steps; // rows that a step has on average
+    const std::size_t work = batch * (weights + 4 * elements); // of a step, about a quarter of a cycle each
     const std::size_t wanted = work * call.steps < 100000 ? 1 : possible_threads(call.threads);
     if (wanted == 1) return {};
     Split rows{wanted, std::min(wanted, call.batch), false, 0};
-    if (call.batch >= 25 * wanted || !program.columns_split()) return rows;
+    if (batch >= 25 * wanted || !program.columns_split()) return rows;
     const std::size_t width = program.stages.front().segments.empty() ? program.stages.front().products.front().columns
                                                                       : program.stages.front().segments.front().width;
     const std::size_t panels = (width + product.panel - 1) / product.panel;
     const Split columns{wanted, std::min(wanted, panels), true, width};
-    if (weights == 0) return call.batch >= 2 * wanted || columns.threads == 1 ? rows : columns;
+    if (weights == 0) return batch >= 2 * wanted || columns.threads == 1 ? rows : columns;
     const bool worth_waiting = work > 20000; // a barrier takes about a microsecond of two cores
     if (columns.threads > 1 && worth_waiting) return columns;
     return rows;
@@ -104,24 +106,48 @@ class OuterProducts {
     std::size_t shared_bytes_ = 0, scratch_bytes_ = 0;
 };
 
-void carry_out(const Move& move, std::size_t rows) {
-    for (std::size_t row = 0; row < rows; ++row) {
-        const auto at = static_cast<std::int64_t>(row);
-        std::memcpy(reinterpret_cast<float*>(move.to) + at * move.to_row,
-                    reinterpret_cast<const float*>(move.from) + at * move.from_row, move.width * sizeof(float));
+void carry_out(const Move& move, const std::vector<std::int64_t>& from) {
+    for (std::size_t row = 0; row < from.size(); ++row) {
+        std::memcpy(reinterpret_cast<float*>(move.to) + static_cast<std::int64_t>(row) * move.to_row,
+                    reinterpret_cast<const float*>(move.from) + from[row] * move.from_row, move.width * sizeof(float));
     }
+}
+
+std::vector<std::int64_t> in_order(std::size_t rows) {
+    std::vector<std::int64_t> found(rows);
+    std::iota(found.begin(), found.end(), 0);
+    return found;
+}
+
+// For each sequence the row of its last step, counted from where its last step is if all are equally long. Packed,
+// from the first step on: a sequence without steps has its row among those of first states.
+std::vector<std::int64_t> last_rows(const Call& call) {
+    std::vector<std::int64_t> found = in_order(call.batch);
+    if (!call.packed()) return found;
+    for (std::int64_t& row : found) row += call.strides(-1);
+    for (std::size_t t = 0; t < call.steps; ++t)
+        for (std::size_t row = 0; row < call.rows_of(t); ++row)
+            found[row] = static_cast<std::int64_t>(call.starts[t] + row);
+    return found;
+}
+
+// Rows side by side for each thread. Of packed sequences every thread has long ones and short ones, dealt out in turn.
+Share rows_of(const Call& call, std::size_t thread, std::size_t threads) {
+    const Part part = part_of(call.batch, thread, threads);
+    if (!call.packed()) return {part.begin, 1, part.size()};
+    return {thread, threads, Share{thread, threads, call.batch}.below(call.batch)};
 }
 
 } // namespace
 
 void run(const Program& program, const Call& call, const Kernels& kernels) {
-    if (call.steps == 0 || call.batch == 0) return;
+    if (call.rows == 0) return;
     const Product& product = program.half ? kernels.half : kernels.fp32;
     const Split split = choose_split(program, call, product);
 
     std::size_t packed_bytes = 0;
     std::vector<PackedWeights> packed = plan_packing(program, product, packed_bytes);
-    const std::size_t rows = call.steps * call.batch;
+    const std::size_t rows = call.rows;
     const Projectors before(call.before, kernels, program.half, split.team);
     const Projectors after(call.after, kernels, program.half, split.team);
     const OuterProducts outers(call.outers, kernels, program.half, rows, split.team);
@@ -132,7 +158,7 @@ void run(const Program& program, const Call& call, const Kernels& kernels) {
     for (std::size_t k = 0; k < split.threads; ++k) {
         Part columns{};
         if (split.columns) columns = part_of(split.width, k, split.threads, product.panel);
-        const Part mine = split.columns ? Part{0, call.batch} : part_of(call.batch, k, split.threads);
+        const Share mine = split.columns ? Share{0, 1, call.batch} : rows_of(call, k, split.threads);
         workers.push_back(
             std::make_unique<Worker>(program, call, kernels, packed, mine, columns, split.columns, each_step));
         if (k == 0 || !split.columns) bytes += workers[k]->step_bytes();
@@ -156,7 +182,7 @@ void run(const Program& program, const Call& call, const Kernels& kernels) {
         next += worker->own_bytes();
     }
 
-    for (const Move& move : call.moves_before) carry_out(move, call.batch);
+    for (const Move& move : call.moves_before) carry_out(move, in_order(call.batch));
     parallel(split.team, [&](std::size_t k) {
         kernels.enter();
         pack(program, call.weights, product, packed, k, split.team);
@@ -186,7 +212,7 @@ void run(const Program& program, const Call& call, const Kernels& kernels) {
         }
         kernels.leave();
     });
-    for (const Move& move : call.moves_after) carry_out(move, call.batch);
+    for (const Move& move : call.moves_after) carry_out(move, last_rows(call));
     for (const auto& worker : workers) worker->add_totals();
 }
 

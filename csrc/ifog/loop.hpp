@@ -82,10 +82,12 @@ struct Program {
     [[nodiscard]] bool columns_split() const;
 };
 
-// Where a `given` place lies at step t: base + t * step. Strides count elements.
+// Where a `given` place lies at step t: base + t * step, or at the step before it. Strides count elements. Of packed
+// sequences, whose steps are not equally far apart, `step` counts for each row of all the steps before.
 struct Binding {
     std::uintptr_t base = 0;
     std::int64_t step = 0, row = 0;
+    bool previous = false;
 };
 
 // Floats of the caller, a row per sequence, that a place starts from or that it is copied to after the last step.
@@ -104,6 +106,10 @@ struct Move {
     std::size_t width = 0;
 };
 
+// Sequences come in one of two forms. Padded, each step has a row for each sequence. Packed, sequences stand in the
+// order of their lengths, longest first, and a step has rows for those alone that reach it: `starts` says at which row
+// of an array each step begins, and where the last one ends. What a sequence carries stays as it is past its end. An
+// array that holds first states too has them, a row for each sequence, before the rows of step 0.
 struct Call {
     std::vector<Binding> bindings; // one for each place of kind given or given_bf16, in order
     std::vector<WeightSource> weights;
@@ -114,8 +120,22 @@ struct Call {
     std::vector<Lookup> lookups;           // likewise before
     std::vector<Scatter> scatters;         // likewise after
     std::vector<Outer> outers;             // likewise
-    std::size_t steps = 0, batch = 0, threads = 1;
+    std::size_t rows = 0, batch = 0, threads = 1; // over all steps, and of a state
+    std::size_t steps = 0;
+    std::vector<std::size_t> starts; // none: padded
     bool reverse = false;
+
+    // Settles steps: `sizes` are how many rows each step of packed sequences has, none where they are padded. Throws
+    // std::invalid_argument where these are not what `rows` and `batch` say.
+    void cut(const std::vector<std::int64_t>& sizes);
+
+    [[nodiscard]] bool packed() const { return !starts.empty(); }
+    // How many strides `Binding::step` lie before step t, from -1 on.
+    [[nodiscard]] std::int64_t strides(std::int64_t t) const {
+        if (!packed()) return t;
+        return t < 0 ? -static_cast<std::int64_t>(batch) : static_cast<std::int64_t>(starts[static_cast<std::size_t>(t)]);
+    }
+    [[nodiscard]] std::size_t rows_of(std::size_t t) const { return packed() ? starts[t + 1] - starts[t] : batch; }
 };
 
 // Throws std::invalid_argument where a call doesn't bind what the program needs.

@@ -15,6 +15,17 @@ struct Part {
     [[nodiscard]] constexpr std::size_t size() const { return end - begin; }
 };
 
+// Rows `first`, `first + spacing` and so on, `count` of them.
+struct Share {
+    std::size_t first = 0, spacing = 1, count = 0;
+    // How many of them lie below `end`.
+    [[nodiscard]] constexpr std::size_t below(std::size_t end) const {
+        if (end <= first) return 0;
+        const std::size_t most = (end - first + spacing - 1) / spacing;
+        return most < count ? most : count;
+    }
+};
+
 // Number `index` of `count` nearly equal parts.
 constexpr Part part_of(std::size_t whole, std::size_t index, std::size_t count) {
     return {whole * index / count, whole * (index + 1) / count};

@@ -128,6 +128,25 @@ void check(const Program& program, const Call& call) {
                 throw std::invalid_argument("call: no such place");
 }
 
+void Call::cut(const std::vector<std::int64_t>& sizes) {
+    const auto refuse = [](const char* why) { throw std::invalid_argument(std::string("call: ") + why); };
+    starts.clear();
+    if (sizes.empty()) {
+        if (batch != 0 && rows % batch != 0) refuse("rows of padded sequences come in whole batches");
+        steps = batch == 0 ? 0 : rows / batch;
+        return;
+    }
+    starts.push_back(0);
+    auto most = static_cast<std::int64_t>(batch);
+    for (const std::int64_t size : sizes) {
+        if (size < 1 || size > most) refuse("a step of packed sequences has at most the rows of the one before");
+        most = size;
+        starts.push_back(starts.back() + static_cast<std::size_t>(size));
+    }
+    if (starts.back() != rows) refuse("the steps of packed sequences don't add up to all rows");
+    steps = sizes.size();
+}
+
 bool Program::columns_split() const {
     std::size_t width = 0;
     const auto same = [&width](std::size_t other) {

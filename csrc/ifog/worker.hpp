@@ -28,7 +28,7 @@ struct View {
 class Worker {
   public:
     Worker(const Program& program, const Call& call, const Kernels& kernels, const std::vector<PackedWeights>& packed,
-           Part rows, Part columns, bool by_columns, Barrier& barrier)
+           Share rows, Part columns, bool by_columns, Barrier& barrier)
         : program_(program), call_(call), kernels_(kernels), product_(program.half ? kernels.half : kernels.fp32),
           packed_(packed), rows_(rows), columns_(columns), by_columns_(by_columns), barrier_(barrier),
           views_(program.places.size()), block_(program.registers > 14 ? 256 : 512) {}
@@ -52,7 +52,6 @@ class Worker {
 
     // Assigns memory. `step` is zeroed: what pads a product's operands must be finite.
     void place(char* step, char* own) {
-        const auto first_row = static_cast<std::ptrdiff_t>(by_columns_ ? 0 : rows_.begin);
         operands_.resize(views_.size());
         for (std::size_t i = 0; i < views_.size(); ++i) {
             const Place& place = program_.places[i];
@@ -77,9 +76,7 @@ class Worker {
             case PlaceKind::operand: {
                 view.element = element(place);
                 view.stride = static_cast<std::ptrdiff_t>(row_width(place));
-                const std::ptrdiff_t shift = first_row * view.stride * static_cast<std::ptrdiff_t>(view.element);
-                view.data = step - shift;
-                operands_[i] = view.data;
+                view.data = operands_[i] = step;
                 step += step_bytes(place);
                 break;
             }
@@ -96,11 +93,9 @@ class Worker {
             View view = views_[i];
             if (place.kind == PlaceKind::operand) view.data = operand_copy(i, 1);
             const Part columns = columns_of(place.width);
-            const Tile source{reinterpret_cast<float*>(edge.data) +
-                                  static_cast<std::ptrdiff_t>(rows_.begin) * edge.row + columns.begin,
-                              edge.row};
-            elementwise(view_is_operand(place) ? store_op() : Op::copy)(tile(view, rows_.begin, columns.begin), source,
-                                                                       source, source, rows_.size(), columns.size());
+            const Tile source = own_rows(edge, columns.begin);
+            elementwise(view_is_operand(place) ? store_op() : Op::copy)(tile(view, 0, columns.begin), source, source,
+                                                                       source, rows_.count, columns.size());
         }
     }
 
@@ -108,7 +103,9 @@ class Worker {
         const bool has_products = std::any_of(program_.stages.begin(), program_.stages.end(),
                                               [](const StageCode& stage) { return !stage.products.empty(); });
         for (std::size_t s = 0; s < call_.steps; ++s) {
-            resolve(call_.reverse ? call_.steps - 1 - s : s, s);
+            const std::size_t t = call_.reverse ? call_.steps - 1 - s : s;
+            resolve(t, s);
+            active_ = rows_.below(call_.rows_of(t));
             bool first = true;
             for (std::size_t i = 0; i < program_.stages.size(); ++i) {
                 const StageCode& stage = program_.stages[i];
@@ -127,11 +124,8 @@ class Worker {
         for (const Edge& edge : call_.finals) {
             const auto i = static_cast<std::size_t>(edge.place);
             const Part columns = columns_of(program_.places[i].width);
-            const Tile to{reinterpret_cast<float*>(edge.data) + static_cast<std::ptrdiff_t>(rows_.begin) * edge.row +
-                              columns.begin,
-                          edge.row};
-            const Tile from = tile(views_[i], rows_.begin, columns.begin);
-            elementwise(Op::copy)(to, from, from, from, rows_.size(), columns.size());
+            const Tile from = tile(views_[i], 0, columns.begin);
+            elementwise(Op::copy)(own_rows(edge, columns.begin), from, from, from, rows_.count, columns.size());
         }
     }
 
@@ -156,7 +150,7 @@ class Worker {
     }
     [[nodiscard]] std::size_t step_bytes(const Place& place) const {
         if (place.kind != PlaceKind::local && place.kind != PlaceKind::operand) return 0;
-        const std::size_t rows = padded(rows_.size(), product_.row_align);
+        const std::size_t rows = padded(rows_.count, product_.row_align);
         const std::size_t one = padded(rows * row_width(place) * element(place), 64);
         return place.kind == PlaceKind::operand ? 2 * one : one;
     }
@@ -185,11 +179,19 @@ class Worker {
                 view.data = operand_copy(i, s);
             } else if (kind == PlaceKind::given || kind == PlaceKind::given_bf16) {
                 const Binding& binding = call_.bindings[next++];
-                view.data = reinterpret_cast<char*>(binding.base) + static_cast<std::int64_t>(t) * binding.step *
-                                                                        static_cast<std::int64_t>(view.element);
-                view.stride = binding.row;
+                const std::int64_t at = call_.strides(static_cast<std::int64_t>(t) - binding.previous) * binding.step +
+                                        static_cast<std::int64_t>(rows_.first) * binding.row;
+                view.data = reinterpret_cast<char*>(binding.base) + at * static_cast<std::int64_t>(view.element);
+                view.stride = binding.row * static_cast<std::ptrdiff_t>(rows_.spacing);
             }
         }
+    }
+
+    // This thread's rows of the caller's.
+    [[nodiscard]] Tile own_rows(const Edge& edge, std::size_t column) const {
+        return {reinterpret_cast<float*>(edge.data) + static_cast<std::int64_t>(rows_.first) * edge.row +
+                    static_cast<std::ptrdiff_t>(column),
+                edge.row * static_cast<std::int64_t>(rows_.spacing)};
     }
 
     static Tile tile(const View& view, std::size_t row, std::size_t column) {
@@ -206,15 +208,13 @@ class Worker {
             View view = views_[term.operand];
             if (program_.places[term.operand].kind == PlaceKind::operand)
                 view.data = operand_copy(term.operand, term.previous ? s + 1 : s);
-            operands[k] = {view.data + static_cast<std::ptrdiff_t>(rows_.begin) * view.stride *
-                                           static_cast<std::ptrdiff_t>(view.element),
-                           view.stride, packed.depths[k]};
+            operands[k] = {view.data, view.stride, packed.depths[k]};
         }
         const Part columns = columns_of(code.columns);
-        if (columns.size() == 0) return;
+        if (columns.size() == 0 || active_ == 0) return;
         const View& out = views_[code.out];
-        auto* C = reinterpret_cast<float*>(out.data) + static_cast<std::ptrdiff_t>(rows_.begin) * out.stride;
-        product_.multiply(operands, code.terms.size(), rows_.size(),
+        auto* C = reinterpret_cast<float*>(out.data);
+        product_.multiply(operands, code.terms.size(), active_,
                           packed.data + columns.begin * packed.depth * product_.bytes, columns.size(),
                           C + columns.begin, out.stride);
     }
@@ -224,8 +224,8 @@ class Worker {
         for (const CodeSegment& segment : stage.segments)
             widest = std::max(widest, columns_of(segment.width).size());
         const std::size_t height = std::max<std::size_t>(1, block_ / widest);
-        for (std::size_t row = rows_.begin; row < rows_.end; row += height) {
-            const std::size_t rows = std::min(height, rows_.end - row);
+        for (std::size_t row = 0; row < active_; row += height) {
+            const std::size_t rows = std::min(height, active_ - row);
             for (const CodeSegment& segment : stage.segments) {
                 if (segment.code.size() == 1 && segment.code[0].rowwise) {
                     row_operation(segment.code[0], row, rows);
@@ -264,8 +264,10 @@ class Worker {
     const Kernels& kernels_;
     const Product& product_;
     const std::vector<PackedWeights>& packed_;
-    const Part rows_, columns_;
+    const Share rows_; // the thread's; row r of its scratch is the r-th of them
+    const Part columns_;
     const bool by_columns_;
+    std::size_t active_ = 0; // rows that this step has
     Barrier& barrier_;
     std::vector<View> views_;
     std::vector<char*> operands_;

@@ -77,8 +77,9 @@ void check_one(const Kernels& table, const char* isa, const Case& it) {
     call.bindings = {{address(a), step, stride}, {address(h, before), step, stride}, {address(h, after), step, stride}};
     call.weights.push_back({address(W), static_cast<std::int64_t>(H), 1});
     call.totals = {address(total)};
-    call.steps = T;
+    call.rows = T * B;
     call.batch = B;
+    call.cut({});
     call.threads = it.threads;
     call.reverse = it.reverse;
     check(program, call);
@@ -95,6 +96,61 @@ void check_one(const Kernels& table, const char* isa, const Case& it) {
         if (std::abs(total[j] - sums[j]) > 1e-5 * static_cast<double>(T * B)) return fail(isa, "total", "the sum is wrong");
 }
 
+// Packed sequences: every step has fewer rows, or as many. Both ways in time each sequence starts from its own state and
+// keeps what it has while it has no step.
+void check_packed(const Kernels& table, const char* isa, const std::vector<std::int64_t>& sizes, std::size_t B,
+                  std::size_t H, std::size_t threads) {
+    std::vector<std::size_t> starts{0};
+    for (const std::int64_t size : sizes) starts.push_back(starts.back() + static_cast<std::size_t>(size));
+    const std::size_t N = starts.back(), row = H + 3;
+    std::vector<float> a(N * row, canary), h((B + N) * row, canary), W(H * H), total(H, 0.0F), last(B * H);
+    draw(W, -1.0F / static_cast<float>(H), 1.0F / static_cast<float>(H));
+    draw(a, -1, 1);
+    for (std::size_t b = 0; b < B; ++b)
+        for (std::size_t j = 0; j < H; ++j) h[b * row + j] = static_cast<float>((b + j) % 5) * 0.1F;
+
+    std::vector<float> expected = h, ends(B * H);
+    std::vector<double> sums(H);
+    for (std::size_t b = 0; b < B; ++b) {
+        std::size_t before = b;
+        for (std::size_t t = 0; t < sizes.size() && b < static_cast<std::size_t>(sizes[t]); ++t) {
+            const std::size_t after = B + starts[t] + b;
+            for (std::size_t j = 0; j < H; ++j) {
+                double sum = a[(after - B) * row + j];
+                for (std::size_t k = 0; k < H; ++k)
+                    sum += static_cast<double>(W[j * H + k]) * expected[before * row + k];
+                expected[after * row + j] = static_cast<float>(std::tanh(sum));
+                sums[j] += expected[after * row + j];
+            }
+            before = after;
+        }
+        for (std::size_t j = 0; j < H; ++j) ends[b * H + j] = expected[before * row + j];
+    }
+
+    const Program program = Program::decode(elman(H));
+    const auto stride = static_cast<std::int64_t>(row);
+    Call call;
+    call.bindings = {{address(a), stride, stride},
+                     {address(h, B * row), stride, stride, true},
+                     {address(h, B * row), stride, stride}};
+    call.weights.push_back({address(W), static_cast<std::int64_t>(H), 1});
+    call.totals = {address(total)};
+    call.moves_after = {{address(h, B * row), stride, address(last), static_cast<std::int64_t>(H), H}};
+    call.rows = N;
+    call.batch = B;
+    call.cut(sizes);
+    call.threads = threads;
+    run(program, call, table);
+
+    const auto near = [](float x, float y) { return std::abs(x - y) <= 2e-6F * std::max(1.0F, std::abs(y)); };
+    for (std::size_t i = 0; i < h.size(); ++i)
+        if (!near(h[i], expected[i])) return fail(isa, "packed", "a state, or what lies between the rows");
+    for (std::size_t i = 0; i < last.size(); ++i)
+        if (!near(last[i], ends[i])) return fail(isa, "packed", "a last state");
+    for (std::size_t j = 0; j < H; ++j)
+        if (std::abs(total[j] - sums[j]) > 1e-5 * static_cast<double>(N)) return fail(isa, "packed", "the sum is wrong");
+}
+
 void check_loop(const Kernels& table, const char* isa) {
     for (const std::size_t threads : {1, 2, 3})
         for (const bool reverse : {false, true}) {
@@ -106,6 +162,16 @@ void check_loop(const Kernels& table, const char* isa) {
             check_one(table, isa, {30, 77, 17, threads, reverse});
             check_one(table, isa, {1, 1, 5, threads, reverse});
         }
+    for (const std::size_t threads : {1, 2, 3}) {
+        for (const std::size_t H : {1, 17, 33}) {
+            check_packed(table, isa, {1}, 1, H, threads);
+            check_packed(table, isa, {4, 4, 2, 1, 1}, 5, H, threads); // the last sequence has no step
+        }
+        check_packed(table, isa, std::vector<std::int64_t>(40, 1), 3, 160, threads); // threads share columns
+        std::vector<std::int64_t> falling;
+        for (std::int64_t size = 200; size > 0; size -= 7) falling.push_back(size);
+        check_packed(table, isa, falling, 203, 24, threads); // threads are dealt rows
+    }
 }
 
 void refuses(const char* what, const Words& words) {
@@ -154,6 +220,17 @@ void check_calls() {
     call.totals.resize(1);
     check(program, call);
     run(program, call, kernels_named("portable")); // no steps and no rows: nothing is touched
+    call.rows = 7;
+    call.batch = 3;
+    using Sizes = std::vector<std::int64_t>;
+    for (const Sizes& sizes : {Sizes{}, Sizes{4, 3}, Sizes{3, 1, 3}, Sizes{3, 3}, Sizes{3, 3, 1, 0}, Sizes{3, 3, 2}}) {
+        try {
+            call.cut(sizes);
+            fail("any", "cut", "steps that are not 7 rows of 3 sequences");
+        } catch (const std::invalid_argument&) {
+        }
+    }
+    call.cut({3, 3, 1});
     call.finals.push_back({6, 0, 0});
     try {
         check(program, call);

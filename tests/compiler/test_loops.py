@@ -81,3 +81,34 @@ def test_the_same_request_is_lowered_once() -> None:
     p = plan(lstm.trace(5, 8), fused=True)
     assert lower(p, TRAIN) is lower(p, TRAIN)
     assert lower(p, TRAIN) is not lower(p, INFER)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_product_of_whole_tiles_never_writes_what_ended_sequences_carry(half: bool) -> None:
+    written = {packed: _products_in_carried_places(Options(True, half, packed=packed)) for packed in (False, True)}
+    assert written[False], "the cotangent of h is a product in the place that carries it"
+    assert bool(written[True]) is not half
+
+
+def _products_in_carried_places(options: Options) -> set[int]:
+    code = lowered(lstm, options).backward
+    assert code is not None
+    return _product_outputs(code.words) & set(code.carried)
+
+
+def _product_outputs(words: tuple[int, ...]) -> set[int]:
+    """The places that products write to, as `Program::decode` in csrc/ifog/program.cpp reads them."""
+    found: set[int] = set()
+    at = 2 + 3 * words[1]  # bf16?, places of three words
+    at += 1 + 2 * words[at]  # weights of two
+    stages, at = words[at], at + 1
+    for _ in range(stages):
+        products, at = words[at], at + 1
+        for _ in range(products):
+            found.add(words[at])
+            at += 3 + 3 * words[at + 2]  # operands of three
+        segments, at = words[at], at + 1
+        for _ in range(segments):
+            at += 2 + 8 * words[at + 1]  # instructions of eight
+    assert at == len(words)
+    return found

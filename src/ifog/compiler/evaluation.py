@@ -39,6 +39,9 @@ class Inputs:
         reset: Before which steps the state goes back to its start, `(T, B, 1)`; None: never.
         start: What a reset goes back to, each `(B, n)`; None: `states`.
         half: Whether what enters matrix products is rounded to bf16.
+        sizes: Of packed sequences, how many rows each step has, never more than the one before; none: padded. Packed,
+            all rows of all steps (N) are one step `(1, N, ...)` of `x`, `masks`, `reset` and the output, and the first
+            rows of `states` and `start` are the sequences that go on longest.
     """
 
     x: Tensor
@@ -49,6 +52,7 @@ class Inputs:
     reset: Tensor | None = None
     start: tuple[Tensor, ...] | None = None
     half: bool = False
+    sizes: tuple[int, ...] = ()
 
 
 def leaves(plan: Plan, inputs: Inputs) -> Values:

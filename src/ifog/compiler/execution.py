@@ -6,13 +6,13 @@ by hand, with one product over time and batch for each operand's weight gradient
 tensors. Never traces, never chooses a backend.
 
 Masks: `valid` (T, B, 1) is False past the end of a sequence: the state stays and the output is zero. `reset`
-(T, B, 1) is True where the state goes back to its start before the step.
+(T, B, 1) is True where the state goes back to its start before the step. Packed sequences become padded ones first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ from ifog.compiler.gradients import Backward, Gradients
 from ifog.compiler.graph import Level
 from ifog.compiler.planning import Plan
 
-__all__ = ["Inputs", "Unrolled", "backpropagate", "over_time", "unroll"]
+__all__ = ["Inputs", "Unrolled", "backpropagate", "over_time", "unpacked", "unroll"]
 
 
 @dataclass(frozen=True)
@@ -232,6 +232,22 @@ def _weight_gradients(
         for (name, flag, _), rows in zip(weight.terms, torch.split(outer, sizes), strict=True):
             gradient = rows.t() if flag else rows
             found[name] = found[name] + gradient if name in found else gradient
+
+
+def unpacked(inputs: Inputs) -> tuple[Inputs, Tensor]:
+    """Packed sequences as padded ones, and which of the `(T, B)` rows are real: those rows, in order, are the packed.
+
+    Autograd can differentiate it.
+    """
+    sizes = torch.tensor(inputs.sizes).unsqueeze(1)
+    real = torch.arange(len(inputs.states[0])) < sizes
+
+    def spread(value: Tensor) -> Tensor:
+        return value.new_zeros(*real.shape, *value.shape[2:]).index_put((real,), value[0])
+
+    reset = None if inputs.reset is None else spread(inputs.reset)
+    masks = tuple(map(spread, inputs.masks))
+    return replace(inputs, x=spread(inputs.x), masks=masks, valid=real.unsqueeze(-1), reset=reset, sizes=()), real
 
 
 def _rows(value: Tensor, like: Tensor) -> Tensor:

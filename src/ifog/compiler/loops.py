@@ -34,6 +34,7 @@ class Options(NamedTuple):
         reset: Whether the state goes back to its start before some steps.
         gates: The named values that are given out.
         order: The parameters in the order in which they lie in memory; none: in the cell's own.
+        packed: Whether a step may have fewer rows than the one before.
     """
 
     train: bool
@@ -43,6 +44,7 @@ class Options(NamedTuple):
     reset: bool = False
     gates: tuple[int, ...] = ()
     order: tuple[str, ...] = ()
+    packed: bool = False
 
 
 class Projection(NamedTuple):
@@ -254,7 +256,7 @@ class _Lowering:
                 given = self._block(s)
                 assert given is not None
                 stores.append((s, given))
-        traffic = Traffic(step.sources, stores, (), carried, operands, options.half)
+        traffic = Traffic(step.sources, stores, (), carried, operands, options.half, options.packed)
         return tuple(history), emit(_with_nodes(scheduled, step), traffic)
 
     # backwards
@@ -305,7 +307,8 @@ class _Lowering:
         for n in dict.fromkeys(wanted):
             if self.plan.levels[n] < Level.STEP if n < len(self.plan.levels) else False:
                 continue
-            if n in leaves and not self.options.reset:
+            # a reset reads another state, and packed steps have rows that don't face those of the step before
+            if n in leaves and not (self.options.reset or self.options.packed):
                 found[n] = ("state", leaves[n])
             else:
                 found[n] = ("block", n)
@@ -341,7 +344,8 @@ class _Lowering:
             if gradients.nodes[i].op == "total" and _in_loop(gradients, gradients.nodes[i].args[0])
         ]
         self.totals = tuple(i for _, i in totals)
-        traffic = Traffic(step.sources, stores, totals, [*self.leaving, *self.starts], (), self.options.half)
+        carried = [*self.leaving, *self.starts]
+        traffic = Traffic(step.sources, stores, totals, carried, (), self.options.half, self.options.packed)
         return emit(_with_nodes(scheduled, step), traffic)
 
 

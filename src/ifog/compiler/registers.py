@@ -29,6 +29,7 @@ class Traffic:
         carried: `(leaf, value)`: at the next step, the leaf is this step's value.
         operands: `(leaf, value)` likewise, for leaves that lie in an array which products can't read as it is.
         half: Whether products read bf16.
+        packed: Whether what is carried must stay as it is where a step has no row.
     """
 
     sources: Mapping[int, Given]
@@ -37,6 +38,7 @@ class Traffic:
     carried: Sequence[tuple[int, int]] = ()
     operands: Sequence[tuple[int, int]] = ()
     half: bool = False
+    packed: bool = False
 
 
 def emit(schedule: Schedule, traffic: Traffic) -> Code:
@@ -77,6 +79,8 @@ class _Emitter:
         for k, (leaf, value) in enumerate(traffic.carried):
             found.append((leaf, (Kind.LOCAL, self.nodes[leaf].size, ("carried", k))))
             if value not in self.position or value in self.replaces or leaf in moved:
+                continue
+            if traffic.packed and traffic.half and self._product(value):  # which writes whole tiles of rows
                 continue
             if self.schedule.last_use(leaf) <= self.position[value]:
                 self.replaces[value] = k

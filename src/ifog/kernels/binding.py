@@ -59,8 +59,14 @@ class _Description:
         """Whether the input is token ids."""
         return not self.tensors["x"].is_floating_point()
 
+    @property
+    def batch(self) -> int:
+        """How many sequences there are."""
+        return len(self.tensors["begin", 0])
+
     def call(self) -> Any:
         loops, code, reverse = self.loops, self.code, self.reverse
+        steps, rows = self.tensors["x"].shape[:2]
         begin, end = self.ends()
         projections = loops.after if reverse else loops.before
         projected = [] if self.ids else _merged([self.projection(p) for p in projections])
@@ -73,7 +79,7 @@ class _Description:
             _program(code.words), [w for g in code.given for w in self.given(g.role)], self.weights(), self.totals(),
             begin, end, [] if reverse else self.moves("begin"), [] if reverse else self.moves("end"),
             [] if reverse else projected, projected if reverse else [], lookups, scatters,
-            self.outers() if reverse else [], *self.tensors["x"].shape[:2], reverse,
+            self.outers() if reverse else [], steps * rows, self.batch, reverse,
         )  # fmt: skip
 
     def at(self, role: Hashable, offset: int = 0) -> Address:
@@ -82,27 +88,34 @@ class _Description:
         return number, start + offset
 
     def given(self, role: Hashable) -> tuple[int, ...]:
-        """The address of an array that a place is bound to, its stride of a step and its stride of a row."""
+        """The address of what a place is bound to, its strides of a step and a row, and whether it is a step late."""
         kind, which = cast("tuple[Any, Any]", role if type(role) is tuple else (role, None))
+        packed = self.loops.options.packed  # every row comes after the one before, in this step and the next
         if kind == "block":
             block = self.loops.blocks[which]
             slot = self.tensors["slot", block.slot]
             offset = block.offset * slot.element_size()
-            return (*self.at(("slot", block.slot), offset), slot.stride(0), slot.stride(1))
+            return (*self.at(("slot", block.slot), offset), slot.stride(int(packed)), slot.stride(1), 0)
         if kind == "state":
             history = self.loops.history[which]
-            return (*self.at(history), self.tensors[history].stride(0), self.tensors[history].stride(1))
+            array = self.tensors[history]
+            return (*self.at(history, self.first(array)), array.stride(int(packed)), array.stride(1), 1)
         if kind == "parameter":
             piece = self.shared.pieces[which][0]
-            return (*self.at(("weight", piece.tensor), piece.start * 4), 0, 0)
+            return (*self.at(("weight", piece.tensor), piece.start * 4), 0, 0, 0)
         value = self.tensors[role]
         if kind == "start":
-            return (*self.at(role), 0, value.stride(0))
+            return (*self.at(role), 0, value.stride(0), 0)
         if value.dim() == 1:
-            return (*self.at(role), 0, 0)
-        first = value.stride(0) * value.element_size() if role in self.loops.history else 0
+            return (*self.at(role), 0, 0, 0)
+        first = self.first(value) if role in self.loops.history else 0
         once = len(value) == 1 and len(self.tensors["x"]) > 1  # a mask drawn once serves every step
-        return (*self.at(role, first), 0 if once else value.stride(0), value.stride(1))
+        return (*self.at(role, first), 0 if once else value.stride(int(packed)), value.stride(1), 0)
+
+    def first(self, history: Tensor) -> int:
+        """How many bytes of an array are the states before the first step."""
+        packed = self.loops.options.packed
+        return history.element_size() * (self.batch * history.stride(1) if packed else history.stride(0))
 
     def weights(self) -> list[int]:
         """Each matrix's address, its stride of a column and its stride of a depth."""
@@ -127,9 +140,11 @@ class _Description:
         """Place, address and stride of a row, for what places start from and for what they end in."""
         begin: list[int] = []
         end: list[int] = []
-        for k, place in zip(self.loops.ends(reverse=self.reverse), self.code.carried, strict=True):
+        carried = self.loops.ends(reverse=self.reverse)
+        copies = 0 if self.reverse else len(self.loops.operands)  # in the product's type, of states kept elsewhere too
+        for i, (k, place) in enumerate(zip(carried, self.code.carried, strict=True)):
             begin += (place, *self.at(("begin", k)), self.tensors["begin", k].stride(0))
-            if self.reverse or self.loops.history[k] is None:
+            if i < len(carried) - copies:
                 end += (place, *self.at(("end", k)), self.tensors["end", k].stride(0))
         return begin, end
 
@@ -140,11 +155,16 @@ class _Description:
             if role is None:
                 continue
             state, array = self.tensors[side, k], self.tensors[role]
-            offset = (len(array) - 1) * array.stride(0) * 4 if side == "end" else 0
+            offset = self.last(array) if side == "end" else 0
             outside_, inside = (*self.at((side, k)), state.stride(0)), (*self.at(role, offset), array.stride(1))
             words += (*outside_, *inside) if side == "begin" else (*inside, *outside_)
             words.append(state.shape[1])
         return words
+
+    def last(self, history: Tensor) -> int:
+        """From where the engine counts the rows of last states: the last step, or packed the first one, in bytes."""
+        steps = 1 if self.loops.options.packed else len(history) - 1
+        return steps * self.first(history)
 
     def rows(self, role: Hashable, column: int = 0) -> tuple[int, ...]:
         """The address of rows over all steps, their stride, and whether they are bf16."""

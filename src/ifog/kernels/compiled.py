@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ifog.compiler.evaluation import Inputs
-from ifog.compiler.execution import over_time, unroll
+from ifog.compiler.execution import over_time, unpacked, unroll
 from ifog.compiler.graph import Level
 from ifog.compiler.loops import Options, lower
 from ifog.compiler.planning import Plan, plan
@@ -67,12 +67,12 @@ def run(
     if weights is None:
         weights = Weights(Shared.of(inputs.parameters), tuple(inputs.parameters.values()))
     shared = weights.shared
-    call = _Call(fused, shared, inputs.start is not None, inputs.valid, inputs.reset)
+    call = _Call(fused, shared, inputs.start is not None, inputs.valid, inputs.reset, inputs.sizes)
     tensors = (inputs.x, *inputs.states, *(inputs.start or ()), *weights.tensors, *inputs.masks)
     train = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     options = Options(
         train, half, train and inputs.x.requires_grad, inputs.valid is not None, inputs.reset is not None,
-        tuple(dict.fromkeys(gates.values())), shared.order,
+        tuple(dict.fromkeys(gates.values())), shared.order, bool(inputs.sizes),
     )  # fmt: skip
     if train:
         output, *rest = cast("tuple[Tensor, ...]", _Sequence.apply(call, options, *tensors))
@@ -93,6 +93,7 @@ class _Call:
     restarts: bool
     valid: Tensor | None
     reset: Tensor | None
+    sizes: tuple[int, ...]
 
     def cut(self, tensors: Sequence[Tensor]) -> tuple[Any, ...]:
         """x, states, start, weights, masks."""
@@ -103,14 +104,16 @@ class _Call:
     def inputs(self, tensors: Sequence[Tensor], half: bool) -> Inputs:
         """What the executor that autograd differentiates takes."""
         x, states, start, weights, masks = self.cut(tensors)
-        return Inputs(x, states, self.shared.parameters(weights), masks, self.valid, self.reset, start or None, half)
+        parameters = self.shared.parameters(weights)
+        return Inputs(x, states, parameters, masks, self.valid, self.reset, start or None, half, self.sizes)
 
 
 def _forward(call: _Call, options: Options, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], cpu.Saved]:
     x, states, start, weights, masks = call.cut(tensors)
     masks = tuple(map(cpu.columns, masks))
     states, start = tuple(map(cpu.columns, states)), tuple(map(cpu.columns, start))
-    given = cpu.Tensors(cpu.columns(x), states, start, call.shared.add(weights), masks, call.valid, call.reset)
+    weights = call.shared.add(weights)
+    given = cpu.Tensors(cpu.columns(x), states, start, weights, masks, call.valid, call.reset, call.sizes)
     output, last, gates, saved = cpu.forward(lower(call.plan, options), call.shared.summed, given)
     return (output, *last, *gates), saved
 
@@ -142,11 +145,15 @@ def _differentiable(
     """The gradients, computed so that autograd can differentiate them again."""
     # other names for them: a state that was computed from the input is no part of the input's own gradient here
     tensors = [t.view_as(t) for t in tensors]
-    result = unroll(call.plan, call.inputs(tensors, options.half), options.gates)
+    inputs, real = call.inputs(tensors, options.half), None
+    if call.sizes:
+        inputs, real = unpacked(inputs)
+    result = unroll(call.plan, inputs, options.gates)
     nodes = call.plan.graph.nodes
     kept = [over_time(result.kept[i], nodes[i].size, result.output) for i in options.gates]
     wanted = [t for t in tensors if t.requires_grad]
-    outputs = (result.output, *result.states, *kept)
+    output, *kept = [v if real is None else v[real].unsqueeze(0) for v in (result.output, *kept)]
+    outputs = (output, *result.states, *kept)
     gradients = torch.autograd.grad(outputs, wanted, d, create_graph=True, allow_unused=True, materialize_grads=True)
     found = iter(gradients)
     return [next(found) if t.requires_grad else None for t in tensors]

@@ -23,7 +23,7 @@ from ifog.kernels.loading import instruction_set, loaded_engine
 from ifog.kernels.sharing import Shared
 from ifog.kernels.weight_gradients import in_engine
 
-__all__ = ["Arrays", "Saved", "Tensors", "backward", "columns", "forward"]
+__all__ = ["Arrays", "Saved", "Tensors", "allocate", "backward", "columns", "forward"]
 
 SMALL = 1 << 16  # bytes that the ordinary allocator hands out faster than the engine's pool
 LINE = 64  # bytes of a cache line
@@ -39,6 +39,13 @@ class Tensors(NamedTuple):
     masks: tuple[Tensor, ...]
     valid: Tensor | None
     reset: Tensor | None
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def spans(self) -> tuple[int, int, int, int]:
+        """Steps and rows of a step of an array, and how many of each one with first states has more."""
+        steps, rows = self.x.shape[:2]
+        return (steps, rows, 0, len(self.states[0])) if self.sizes else (steps, rows, 1, 0)
 
 
 class Layout(NamedTuple):
@@ -58,7 +65,7 @@ class Arrays(Mapping[Hashable, Tensor]):
 
     def __init__(self, own: dict[Hashable, Tensor], layout: Layout | None = None) -> None:
         self.own, self.layout = own, layout or Layout(0, {})
-        self.memory = _allocate((self.layout.size,), torch.uint8) if layout and layout.size else None
+        self.memory = allocate((self.layout.size,), torch.uint8) if layout and layout.size else None
 
     def __getitem__(self, role: Hashable) -> Tensor:
         if role in self.own:
@@ -76,15 +83,16 @@ class Arrays(Mapping[Hashable, Tensor]):
 
 
 @lru_cache(maxsize=256)
-def _layout(loops: Loops, steps: int, batch: int) -> Layout:
+def _layout(loops: Loops, steps: int, rows: int, more_steps: int, more_rows: int) -> Layout:
     """Slots, and the states that are kept but given out to nobody."""
     arrays: list[tuple[Hashable, tuple[int, ...], torch.dtype]] = [
-        (("slot", k), (steps, batch, width), torch.bfloat16 if half else torch.float32)
+        (("slot", k), (steps, rows, width), torch.bfloat16 if half else torch.float32)
         for k, (width, half) in enumerate(zip(loops.slots, loops.half, strict=True))
     ]
     for k, role in enumerate(loops.history):
-        if role not in (None, "output"):  # one more row, for the state before the first step
-            arrays.append((role, (steps + 1, batch, loops.plan.graph.state_sizes[k]), torch.float32))
+        if role not in (None, "output"):
+            shape = (steps + more_steps, rows + more_rows, loops.plan.graph.state_sizes[k])
+            arrays.append((role, shape, torch.float32))
     places: dict[Hashable, tuple[int, tuple[int, ...], torch.dtype]] = {}
     end = 0
     for role, shape, dtype in arrays:
@@ -107,18 +115,20 @@ class Saved:
 
 def forward(loops: Loops, shared: Shared, inputs: Tensors) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor], Saved]:
     """The output, the last states, the gates asked for, and what `backward` needs."""
-    steps, batch = inputs.x.shape[:2]
+    steps, rows, more_steps, more_rows = inputs.spans
     graph = loops.plan.graph
-    kept = "output" in loops.history  # as a state, with one more row for the one before the first step
-    own: dict[Hashable, Tensor] = {"output": _allocate((steps + kept, batch, graph.output_size), torch.float32)}
+    if "output" not in loops.history:
+        more_steps = more_rows = 0
+    shape = (steps + more_steps, rows + more_rows, graph.output_size)
+    own: dict[Hashable, Tensor] = {"output": allocate(shape, torch.float32)}
     for g in loops.options.gates:
-        own["gate", g] = _allocate((steps, batch, graph.nodes[g].size), torch.float32)
-    arrays = Arrays(own, _layout(loops, steps, batch))
+        own["gate", g] = allocate((steps, rows, graph.nodes[g].size), torch.float32)
+    arrays = Arrays(own, _layout(loops, *inputs.spans))
     values = outside.before(loops, shared, inputs, arrays)
-    last = [torch.empty(batch, n) for n in graph.state_sizes]
+    last = [torch.empty(len(inputs.states[0]), n) for n in graph.state_sizes]
     given = _given(loops, inputs, values, inputs.states) | _numbered("end", last)
-    _run(loops, loops.forward, shared, given, arrays)
-    output = own["output"][1:] if kept else own["output"]
+    _run(loops, loops.forward, shared, given, arrays, inputs.sizes)
+    output = own["output"][more_steps:, more_rows:]
     gates = [own["gate", g] for g in loops.options.gates]
     return output, tuple(last), gates, Saved(loops, shared, inputs, values, arrays)
 
@@ -143,7 +153,7 @@ def backward(
     given["d_output"] = columns(d_output)
     if d_gates:
         given |= _numbered("d_gate", [columns(d) for d in d_gates])
-    _run(loops, loops.backward, saved.shared, given, arrays, reverse=True)
+    _run(loops, loops.backward, saved.shared, given, arrays, inputs.sizes, reverse=True)
     d_x, d_weights = outside.after(loops, saved.shared, inputs, saved.values, arrays, sums)
     count = len(inputs.states)
     if inputs.reset is not None and not inputs.start:
@@ -155,12 +165,12 @@ def _room_for_gradients(loops: Loops, shared: Shared, x: Tensor) -> dict[Hashabl
     """Tensors for what the engine makes after its loop."""
     room: dict[Hashable, Tensor] = {}
     if loops.after and x.is_floating_point():
-        room["d_x"] = _allocate(tuple(x.shape), torch.float32)
+        room["d_x"] = allocate(tuple(x.shape), torch.float32)
     if outside.looks_up(loops, x):
         vocabulary = loops.plan.graph.input_size
         room |= {("d_table", d): torch.zeros(vocabulary, loops.blocks[d].width) for d, _ in loops.scatter}
     for outer in in_engine(loops, shared, not x.is_floating_point()):
-        room[outer.role] = _allocate((outer.left.width, outer.width), torch.float32)
+        room[outer.role] = allocate((outer.left.width, outer.width), torch.float32)
         if 0 in x.shape[:2]:  # a sum of nothing, for which the engine does not start
             room[outer.role].zero_()
     return room
@@ -188,7 +198,8 @@ def _bytes(shape: tuple[int, ...], dtype: torch.dtype) -> int:
     return math.prod(shape) * dtype.itemsize
 
 
-def _allocate(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+def allocate(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Memory whose contents are undefined, of the engine's pool where there is much of it."""
     count = _bytes(shape, dtype)
     if count < SMALL:
         return torch.empty(shape, dtype=dtype)
@@ -220,6 +231,7 @@ def _run(
     shared: Shared,
     given: dict[Hashable, Tensor],
     arrays: Arrays,
+    sizes: tuple[int, ...],
     *,
     reverse: bool = False,
 ) -> None:
@@ -230,7 +242,8 @@ def _run(
     """
     memory = () if arrays.memory is None else (arrays.memory,)
     tensors = (*given.values(), *arrays.own.values(), *memory)
-    key = (shared.key, tuple(arrays.own), memory == (), given["x"].shape, *[t.stride() for t in given.values()])
+    shapes = given["x"].shape, len(given["begin", 0])
+    key = (shared.key, tuple(arrays.own), memory == (), *shapes, *[t.stride() for t in given.values()])
     call = code.calls.get(key)
     if call is None:
         if len(code.calls) > 64:  # sequences of ever new lengths
@@ -239,4 +252,4 @@ def _run(
         inside = {role: (len(addresses), offset) for role, (offset, _, _) in arrays.layout.places.items()}
         known = given | dict(arrays)
         call = code.calls[key] = describe(loops, code, shared, known, addresses | inside, reverse=reverse)
-    call.run([t.data_ptr() for t in tensors], torch.get_num_threads(), instruction_set())
+    call.run([t.data_ptr() for t in tensors], sizes, torch.get_num_threads(), instruction_set())

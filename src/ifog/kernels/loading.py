@@ -54,6 +54,10 @@ class Engine(Protocol):
         """Whether these kernels multiply bf16 numbers as they are."""
         ...
 
+    def pick_rows(self, out: int, source: int, stride: int, width: int, rows: int, count: int, threads: int) -> None:
+        """Row i of `out` becomes row `rows[i]` of `source`, or zeros where that is negative; sizes are bytes."""
+        ...
+
     def use_openmp(self, gomp_parallel: int) -> None:
         """Where torch's OpenMP library starts its threads."""
         ...

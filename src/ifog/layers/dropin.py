@@ -231,6 +231,8 @@ class _DropIn(Stack):
             states = [tuple(s.index_select(0, order) for s in parts) for parts in states]
         if self.choice().backend == "aten":
             output, last = self._call_torch((data, sizes), states)
+        elif not self.packing_obstacle():
+            output, last = self.unroll_packed(data, sizes, states)
         else:
             padded, lengths = pad_packed_sequence(PackedSequence(data, sizes))
             y, last, _ = self.unroll(padded, states, lengths, None, False)

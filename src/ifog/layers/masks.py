@@ -6,6 +6,8 @@ Takes sizes, gives tensors.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,17 +15,30 @@ from torch import Tensor
 
 from ifog.compiler.graph import Graph
 from ifog.errors import ShapeError
+from ifog.layers.packing import Packing
 from ifog.shapes import Bool, Float, Int
 
 __all__ = ["Extent", "draw", "extent", "reversal"]
 
 
 class Extent(NamedTuple):
-    """Which steps count (`valid`, T B 1) and before which the state starts anew (`reset`, T B 1); None: all, never."""
+    """Which steps count (`valid`, T B 1) and before which the state starts anew (`reset`, T B 1); None: all, never.
 
+    These masks are of padded sequences, as the caller gave them, also where the layer packs the sequences.
+    """
+
+    steps: int
     lengths: Int[Tensor, "B"] | None
     valid: Bool[Tensor, "T B 1"] | None
     reset: Bool[Tensor, "T B 1"] | None
+    packing: Packing | None = None
+
+    @property
+    def masks(self) -> tuple[Tensor | None, Tensor | None]:
+        """`valid` and `reset` as a recurrence takes them: packed sequences have no step that doesn't count."""
+        if self.packing is None:
+            return self.valid, self.reset
+        return None, None if self.reset is None else self.packing.pack(self.reset)
 
 
 def extent(
@@ -49,6 +64,8 @@ def extent(
                 f"got {int(lengths.min())} to {int(lengths.max())}"
             )
         valid = (torch.arange(steps, device=device).unsqueeze(1) < lengths).unsqueeze(-1)
+        if not torch.compiler.is_compiling() and bool(valid.all()):
+            lengths = valid = None
     if reset is not None:
         if reset.shape != (steps, batch) or reset.dtype != torch.bool:
             raise ShapeError(
@@ -56,41 +73,55 @@ def extent(
                 f"got {tuple(reset.shape)} of {reset.dtype}"
             )
         reset = reset.to(device).unsqueeze(-1)
-    return Extent(lengths, valid, reset)
+        if valid is not None:
+            reset = reset & valid  # past its end the state stays as it is
+    return Extent(steps, lengths, valid, reset)
 
 
-def reversal(steps: int, span: Extent, device: torch.device) -> tuple[Int[Tensor, "T B"], Extent]:
-    """Which step comes when a sequence is read backwards, `(T, B or 1)`, and the masks in that order.
+def reversal(span: Extent, device: torch.device) -> tuple[Callable[[Tensor], Tensor], Extent]:
+    """What turns a tensor `(T, B, ...)` around in time, and back again, and the masks as they are then.
 
     Each sequence turns around within its own length. A reset that stands before step t ends the past of step t; read
     backwards it ends the future of step t - 1, so it stands before that step.
     """
-    time = torch.arange(steps, device=device).unsqueeze(1)
+    time = torch.arange(span.steps, device=device).unsqueeze(1)
     n = span.lengths
     order = time.flip(0) if n is None else torch.where(time < n, n - 1 - time, time)
     reset = span.reset
     if reset is not None:
         later = torch.cat([reset[1:], torch.zeros_like(reset[:1])])
         reset = torch.take_along_dim(later, order.unsqueeze(-1), 0)
-    return order, Extent(span.lengths, span.valid, reset)
+    turn = span.packing.turn if span.packing else partial(_reorder, order=order)
+    return turn, span._replace(reset=reset)
 
 
-def draw(graph: Graph, steps: int, batch: int, like: Tensor, training: bool) -> tuple[Float[Tensor, "T B H"], ...]:
-    """The graph's random masks, each `(T or 1, B, n)`.
+def _reorder(value: Tensor, order: Tensor) -> Tensor:
+    """Steps of `value` `(T, B, ...)` in the given order, which may differ between sequences."""
+    if order.shape[1] == 1:
+        return value.flip(0)
+    order = order.reshape(*order.shape, *([1] * (value.dim() - 2)))
+    return torch.take_along_dim(value, order, 0)
+
+
+def draw(graph: Graph, span: Extent, like: Tensor, training: bool) -> tuple[Float[Tensor, "T B H"], ...]:
+    """The graph's random masks, each `(T or 1, B, n)`, or `(1, N, n)` of packed sequences; `like` is `(B, ...)`.
 
     "dropout" keeps an entry with probability 1 - rate and scales it up; "zoneout" is 1 where the old state stays. In
     evaluation both are their expectation.
     """
+    batch, packing = len(like), span.packing
     drawn: list[Tensor] = []
     for i in graph.masks:
         node = graph.nodes[i]
         _, rate, scope, kind = node.attributes
         rate = float(str(rate))
-        shape = (steps if scope == "step" else 1, batch, node.size)
+        rows = (1, sum(packing.sizes)) if packing else (span.steps, batch)
+        shape = (*(rows if scope == "step" else (1, batch)), node.size)
         if not training:
-            drawn.append(like.new_full(shape, rate if kind == "zoneout" else 1.0))
+            mask = like.new_full(shape, rate if kind == "zoneout" else 1.0)
         elif kind == "zoneout":
-            drawn.append(torch.bernoulli(like.new_full(shape, rate)))
+            mask = torch.bernoulli(like.new_full(shape, rate))
         else:
-            drawn.append(torch.bernoulli(like.new_full(shape, 1.0 - rate)).div_(1.0 - rate))
+            mask = torch.bernoulli(like.new_full(shape, 1.0 - rate)).div_(1.0 - rate)
+        drawn.append(packing.spread(mask) if packing and scope != "step" else mask)
     return tuple(drawn)

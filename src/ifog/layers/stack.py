@@ -20,6 +20,7 @@ from ifog.errors import ConfigError, ShapeError
 from ifog.kernels import backends
 from ifog.kernels.compiled import Weights
 from ifog.layers.masks import Extent, draw, extent, reversal
+from ifog.layers.packing import Packing
 from ifog.layers.state import state_type
 from ifog.layers.streaming import Streaming
 
@@ -107,6 +108,16 @@ class Stack(nn.Module):
             device="cpu" if like is None else like.device.type,
             dtype=torch.float32 if like is None else like.dtype,
         )
+
+    def packing_obstacle(self, *, gates: bool = False) -> str:
+        """Why every step of sequences of unequal lengths is computed, and what pads them masked; "": it is not."""
+        if torch.compiler.is_compiling():
+            return "a tracer sees no lengths to sort by"
+        for layer in range(len(self.plans)):
+            choice = self.choice(layer, masked=True, gates=gates)
+            if choice.backend != "cpu":
+                return f"only the engine runs packed sequences; layer {layer} is on {choice.backend}: {choice.reason}"
+        return ""
 
     def suffix(self, layer: int, direction: int) -> str:
         """How `torch.nn` marks a layer and direction in names: `_l0`, `_l0_reverse`."""
@@ -203,10 +214,29 @@ class Stack(nn.Module):
         """Runs `x` `(T, B, D)` or ids `(T, B)`, time first, through all layers and directions."""
         steps, batch = x.shape[:2]
         span = extent(steps, batch, x.device, lengths, reset)
-        if span.valid is not None and x.is_floating_point():
-            x = torch.where(span.valid, x, 0.0)  # what pads a sequence may be anything, and has no gradient
         start = self.first_states(batch, x if x.is_floating_point() else self.like(x))
         states = start if states is None else states
+        if span.valid is None or self.packing_obstacle(gates=gates) or not bool(span.valid.any()):
+            if span.valid is not None and x.is_floating_point():
+                x = torch.where(span.valid, x, 0.0)  # what pads a sequence may be anything, and has no gradient
+            return self.through(x, states, start, span, gates)
+        assert span.lengths is not None
+        packing = Packing.of(span.lengths, steps)
+        states, start = [packing.sort(s) for s in states], [packing.sort(s) for s in start]
+        y, last, named = self.through(packing.pack(x), states, start, span._replace(packing=packing), gates)
+        named = {name: packing.unpack(value) for name, value in named.items()}
+        return packing.unpack(y), [packing.unsort(s) for s in last], named
+
+    def unroll_packed(self, data: Tensor, sizes: Tensor, states: States) -> tuple[Tensor, States]:
+        """Runs `data` `(N, D)` of a `PackedSequence` where nothing hinders it; states are in the packed order."""
+        span = Extent(len(sizes), None, None, None, Packing.of_sizes(sizes, len(states[0][0])))
+        y, last, _ = self.through(data.unsqueeze(0), states, states, span, False)
+        return y.squeeze(0), last
+
+    def through(
+        self, x: Tensor, states: States, start: States, span: Extent, gates: bool
+    ) -> tuple[Tensor, States, dict[str, Tensor]]:
+        """Runs `x`, padded or packed as `span` says, through all layers and directions."""
         last: States = []
         found: dict[str, Tensor] = {}
         for layer in range(len(self.plans)):
@@ -233,25 +263,25 @@ class Stack(nn.Module):
         gates: bool,
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         plan = self.plans[layer]
-        steps, batch = x.shape[:2]
         choice = self.choice(layer, masked=span.valid is not None or span.reset is not None, gates=gates)
         shared = self.shared_parameters(layer, direction) if choice.backend == "cpu" and 0 not in x.shape[:2] else None
         parameters: Mapping[str, Tensor] = {}
         if shared is None:
             parameters = self._dropped(plan, self.cell_parameters(layer, direction))
-        order = None
+        turn = None
         if direction:
-            order, span = reversal(steps, span, x.device)
-            x = _reorder(x, order)
-        masks = draw(plan.graph, steps, batch, states[0], self.training) if self._draws else ()
+            turn, span = reversal(span, x.device)
+            x = turn(x)
+        masks = draw(plan.graph, span, states[0], self.training) if self._draws else ()
         restart = None if span.reset is None else start
-        inputs = Inputs(x, states, parameters, masks, span.valid, span.reset, restart)
+        sizes = span.packing.sizes if span.packing else ()
+        inputs = Inputs(x, states, parameters, masks, *span.masks, restart, sizes=sizes)
         names = tuple(name for name, _ in plan.graph.names) if gates else ()
         output, final, named = backends.run(plan, inputs, choice, names, self.precision == "bf16", shared)
-        if order is not None:
-            output = _reorder(output, order)
-            named = {name: _reorder(value, order) for name, value in named.items()}
-        if span.valid is not None:
+        if turn is not None:
+            output = turn(output)
+            named = {name: turn(value) for name, value in named.items()}
+        if span.valid is not None and span.packing is None:
             named = {name: torch.where(span.valid, value, 0.0) for name, value in named.items()}
         return output, final, named
 
@@ -330,11 +360,3 @@ class Stack(nn.Module):
                 "streaming() takes one step at a time; a bidirectional layer needs the whole sequence first"
             )
         return Streaming(self, batch)
-
-
-def _reorder(value: Tensor, order: Tensor) -> Tensor:
-    """Steps of `value` `(T, B, ...)` in the given order, which may differ between sequences."""
-    if order.shape[1] == 1:
-        return value.flip(0)
-    order = order.reshape(*order.shape, *([1] * (value.dim() - 2)))
-    return torch.take_along_dim(value, order, 0)

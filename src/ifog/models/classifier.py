@@ -101,6 +101,9 @@ class Classifier(nn.Module):
             if not config.features and config.embedding_size
             else None
         )
+        if self.embedding is not None:
+            # small, so that a word seen once or twice says little until it has learned to say something
+            nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         self.recurrent = Recurrent(
             cell or cells.get(config.cell),
             width,
