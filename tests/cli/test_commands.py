@@ -86,6 +86,7 @@ def test_a_classifier_from_a_file_to_predictions(ifog, tmp_path: Path) -> None:
     assert "and 40 more" in ifog("predict", out, out, tmp_path / "films.csv").output
     ifog("predict", out, tmp_path / "films.csv", "--out", tmp_path / "said.tsv")
     assert (tmp_path / "said.tsv").read_text().startswith("text\tlabel\tpredicted\tprobability\n")
+    assert "accuracy" in ifog("compare", out, out, "--figure", tmp_path / "c.png").output
     assert "is no run" in ifog("predict", tmp_path / "films.csv", code=2).stderr
     assert "--text" in ifog("predict", out, code=2).stderr
 

@@ -24,7 +24,7 @@ def compare(
     from ifog.tasks.comparison import compare as put_side_by_side
 
     rows = put_side_by_side(runs, figure)
-    table = Table(caption="nats per token and bits per character of the validation text", box=SIMPLE)
+    table = Table(caption="figures of the validation data, the lowest loss first", box=SIMPLE)
     for name in rows[0]:
         table.add_column(name, overflow="fold", no_wrap=name != "run")
     for row in rows:

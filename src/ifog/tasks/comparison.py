@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
+COLUMNS = {"loss": "nats", "bits_per_character": "bits/char", "accuracy": "accuracy"}  # of language models
+FIGURES = 4  # columns shown of another task
+
 
 def compare(
     runs: Sequence[str | os.PathLike[str]], figure: str | os.PathLike[str] | None = None
@@ -37,8 +40,9 @@ def compare(
     curves = [_curve(run) for run in opened]
     if figure is not None:
         _draw([run.path for run in opened], curves, Path(figure))
-    ranked = sorted(zip(opened, curves, strict=True), key=lambda pair: _best(*pair)["loss"])
-    return [_row(run, curve) for run, curve in ranked]
+    best = [_best(*pair) for pair in zip(opened, curves, strict=True)]
+    order = sorted(range(len(opened)), key=lambda k: best[k]["loss"])
+    return _rows([opened[k] for k in order], [best[k] for k in order], [curves[k][-1]["step"] for k in order])
 
 
 def _curve(run: RunDirectory) -> list[dict[str, Any]]:
@@ -61,29 +65,32 @@ def _best(run: RunDirectory, curve: list[dict[str, Any]]) -> dict[str, Any]:
     return min(curve, key=lambda record: record["loss"])
 
 
-def _row(run: RunDirectory, curve: list[dict[str, Any]]) -> dict[str, str]:
-    try:
-        return _figures(run, run.config["model"], _best(run, curve), curve)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{run.path}: its config.json, result.json or metrics.jsonl lacks what a comparison needs ({error!r}); "
-            "leave this run out, or train it anew."
-        ) from error
+def _rows(runs: Sequence[RunDirectory], best: Sequence[dict[str, Any]], steps: Sequence[int]) -> list[dict[str, str]]:
+    """What the runs are, and the figures that all of them have."""
+    names = [name for name in best[0] if name not in ("step", "seconds") and all(name in other for other in best)]
+    shown = list(COLUMNS) if set(COLUMNS) <= set(names) else names[:FIGURES]
+    rows: list[dict[str, str]] = []
+    for run, found, step in zip(runs, best, steps, strict=True):
+        try:
+            figures = {COLUMNS.get(name, name.replace("_", " ")): f"{found[name]:.4g}" for name in shown}
+            rows.append({
+                "run": str(run.path), **_built(run.config), "steps": f"{step:,}", "seconds": f"{found['seconds']:.0f}",
+                **figures,
+            })  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"{run.path}: its config.json, result.json or metrics.jsonl lacks what a comparison needs ({error!r}); "
+                "leave this run out, or train it anew."
+            ) from error
+    return rows
 
 
-def _figures(
-    run: RunDirectory, model: dict[str, Any], best: dict[str, Any], curve: list[dict[str, Any]]
-) -> dict[str, str]:
-    return {
-        "run": str(run.path),
-        "cell": model["cell"],
-        "size": f"{model['num_layers']} × {model['hidden_size']}",
-        "steps": f"{curve[-1]['step']:,}",
-        "seconds": f"{best['seconds']:.0f}",
-        "nats": f"{best['loss']:.4f}",
-        "bits/char": f"{best['bits_per_character']:.4f}",
-        "accuracy": f"{best['accuracy']:.2%}",
-    }
+def _built(config: dict[str, Any]) -> dict[str, str]:
+    """The cell and the sizes of a run's layers."""
+    model = {**config["options"], **config.get("model", {})}
+    sizes = model.get("sizes")
+    layers = " + ".join(map(str, sizes)) if sizes else f"{model['num_layers']} × {model['hidden_size']}"
+    return {"cell": str(model["cell"]), "size": layers}
 
 
 def _draw(names: list[Path], curves: list[list[dict[str, Any]]], target: Path) -> None:
@@ -96,7 +103,7 @@ def _draw(names: list[Path], curves: list[list[dict[str, Any]]], target: Path) -
             axis.plot([r[key] for r in curve], [r["loss"] for r in curve], marker=".", label=str(name))
         axis.set_xlabel({"step": "updates", "seconds": "seconds of training"}[key])
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("validation loss, nats per token")
+    axes[0].set_ylabel("validation loss")
     axes[0].legend()
     try:
         figure.savefig(target, dpi=150)
