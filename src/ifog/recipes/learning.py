@@ -34,7 +34,7 @@ def learned(task: str, divide: Division, metric: str, seeds: int = 3, **options:
     """
 
     def work(paths: Mapping[str, Path], folder: Path, progress: Progress | None) -> Outcome | None:
-        from ifog.tasks.supervised import evaluate, load, resume, train
+        from ifog.tasks.jobs import evaluate, load, resume, train
 
         train_part, validation, test = divide(paths)
         found: list[dict[str, float]] = []

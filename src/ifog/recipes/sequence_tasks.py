@@ -43,14 +43,14 @@ SEQUENCE_TASKS = (
     Recipe(
         "trec-6", "classes of questions, bidirectional LSTM", "Zhou et al. (2015), C-LSTM: LSTM, pretrained vectors",
         0.932, "accuracy", (0.90, 0.94), 6, TREC,
-        learned("classify", labelled("latin-1"), "accuracy", epochs=20, learning_rate=2e-3, dropout=0.5,
-                hidden_size=128, embedding_size=128, word_dropout=0.1, average=0.995),
+        learned("classify", labelled("latin-1"), "accuracy", epochs=8, learning_rate=2e-3, dropout=0.5, hidden_size=200,
+                embedding_size=300, lower=False, word_dropout=0.1, label_smoothing=0.1, average=0.99),
     ),
     Recipe(
         "sst-2", "sentiment of sentences, bidirectional LSTM, no phrases", "Tai et al. (2015): LSTM, with phrases",
         0.849, "accuracy", (0.81, 0.85), 10, SST2,
-        learned("classify", labelled(), "accuracy", epochs=12, learning_rate=1e-3, dropout=0.5, hidden_size=128,
-                embedding_size=128, word_dropout=0.2, average=0.995),
+        learned("classify", labelled(), "accuracy", epochs=5, learning_rate=1e-3, dropout=0.5, hidden_size=128,
+                embedding_size=200, minimum_count=2, word_dropout=0.3, average=0.99),
     ),
     Recipe(
         "names", "the language of a surname, letter by letter", "Robertson, PyTorch tutorial: about 0.6",
