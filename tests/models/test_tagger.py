@@ -184,3 +184,103 @@ def test_a_configuration_survives_json():
 def test_values_out_of_their_range_are_refused(chosen: dict[str, Any], message: str):
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(CONFIG, **chosen)
+
+
+# --- read on from a state ---------------------------------------------------------------------------------------------
+
+ONWARD: dict[str, Any] = {"bidirectional": False, "num_layers": 2}
+
+
+def part_of(batch: dict[str, Tensor], start: int, stop: int) -> dict[str, Tensor]:
+    lengths = (batch["words_lengths"] - start).clamp(0, stop - start)
+    return {name: value[start:stop] for name, value in batch.items() if name != "words_lengths"} | {
+        "words_lengths": lengths
+    }
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "elman"])
+@pytest.mark.parametrize("cuts", [[0, 17], [0, 1, 2, 9, 17], [0, 8, 16, 17]])
+def test_a_sequence_read_in_chunks_is_the_sequence_read_whole(cell: str, cuts: list[int]):
+    model, batch = model_of(cell=cell, **ONWARD), batch_of([17, 3, 8, 1])
+    whole, last = model.read(batch)
+    state: Any = None
+    for start, stop in itertools.pairwise(cuts):
+        part = part_of(batch, start, stop)
+        scores, state = model.read(part, state)
+        valid = torch.arange(stop - start).unsqueeze(1) < part["words_lengths"]
+        torch.testing.assert_close(scores[valid], whole[start:stop][valid])
+    for b, length in enumerate([17, 3, 8, 1]):  # the state is the one after the last word of each
+        _, alone = model.read(
+            {name: v[:length, b : b + 1] for name, v in part_of(batch, 0, 17).items() if v.dim() > 1}
+            | {"words_lengths": torch.tensor([length])}
+        )
+        for one, other, third in zip(state, last, alone, strict=True):
+            torch.testing.assert_close(one[:, b : b + 1], third)
+            torch.testing.assert_close(other[:, b : b + 1], third)
+
+
+def test_a_reset_begins_a_new_sequence_within_a_chunk():
+    model, batch = model_of(**ONWARD), batch_of([7, 7])
+    reset = torch.zeros(7, 2, dtype=torch.bool)
+    reset[4, 1] = True
+    scores, _ = model.read(batch | {"reset": reset})
+    whole, _ = model.read(batch)
+    torch.testing.assert_close(scores[:, 0], whole[:, 0])
+    torch.testing.assert_close(scores[:4, 1], whole[:4, 1])
+    torch.testing.assert_close(scores[4:, 1:], model.read(part_of(batch, 4, 7))[0][:, 1:])
+    assert not torch.allclose(scores[4:, 1], whole[4:, 1])
+
+
+def test_the_gradient_of_a_chunk_is_that_of_the_whole_loss_with_the_state_held_fixed():
+    model, batch = model_of(**ONWARD), batch_of([9, 9, 9])
+    with torch.no_grad():
+        _, state = model.read(part_of(batch, 0, 4))
+    part = part_of(batch, 4, 9)
+    loss, figures, _ = model.loss(part, state)
+    loss.backward()
+    assert figures == {}
+    found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    # the same layers, one step after the other
+    wanted = torch.zeros(())
+    for step in range(5):
+        one = part_of(part, step, step + 1)
+        scores, state = model.read(one, state)
+        wanted = wanted + functional.cross_entropy(scores[0], one["tags"][0]) / 5
+    torch.testing.assert_close(loss, wanted)
+    wanted.backward()
+    assert len(found) == len(list(model.parameters()))
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(found[name], p.grad, msg=name)
+
+
+@pytest.mark.parametrize("characters", [0, 9])
+def test_single_words_get_what_the_whole_sequence_gives_them(characters: int):
+    model, batch = model_of(characters=characters, **ONWARD), batch_of([11, 11, 11])
+    wanted = model(batch).softmax(-1)
+    stream, state = model.streaming(3), None
+    for step in range(11):
+        spellings = batch["spellings"][step] if characters else None
+        found, state = stream.step(batch["words"][step], state, spellings)
+        torch.testing.assert_close(found, wanted[step])
+    stream, state = model.streaming(3), None  # from the state of chunks read before
+    _, state = model.read(part_of(batch, 0, 5))
+    found, _ = stream.step(batch["words"][5], state, batch["spellings"][5] if characters else None)
+    torch.testing.assert_close(found, wanted[5])
+
+
+def test_a_model_that_needs_whole_sequences_refuses_a_state():
+    batch = batch_of([3])
+    _, state = model_of(**ONWARD).read(batch)
+    for chosen, cause in (({}, "backwards"), ({"bidirectional": False, "crf": True}, "crf")):
+        model = model_of(**chosen)
+        assert not model.reads_on
+        for use in (lambda: model.read(batch, state), lambda: model.loss(batch, None), model.streaming):  # noqa: B023
+            with pytest.raises(ConfigError, match=cause):
+                use()
+    model = model_of(**ONWARD)
+    assert model.reads_on
+    with pytest.raises(ConfigError, match="eval"):
+        model.train().streaming()
+    with pytest.raises(ConfigError, match="spellings="):
+        model.eval().streaming().step(torch.ones(1, dtype=torch.long))

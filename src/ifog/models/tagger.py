@@ -1,14 +1,15 @@
 """One label for each word of a sentence.
 
 Owns the order of word and character vectors, recurrence and output, and what several models say together. Takes a batch
-of ids with lengths, gives scores and labels. Never reads words; of labels it knows the names alone.
+of ids with lengths, gives scores and labels; a model that reads in one direction also takes a state and gives the next,
+for sequences in chunks and for single words. Never reads words; of labels it knows the names alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from ifog.layers.crf import ConditionalRandomField, Steps, best_labels, forbidde
 from ifog.layers.regularisation import locked_dropout
 from ifog.models.interface import ModelConfig
 
-__all__ = ["Tagger", "TaggerConfig", "labels_together"]
+__all__ = ["StreamingTagger", "Tagger", "TaggerConfig", "labels_of", "labels_together"]
 
 
 @dataclass(frozen=True)
@@ -147,32 +148,91 @@ class Tagger(nn.Module):
         forbidden = forbidden_steps(config.labels)
         self.crf = ConditionalRandomField(len(config.labels), forbidden=forbidden) if config.crf else None
 
+    @property
+    def reads_on(self) -> bool:
+        """Whether a sequence may be read in chunks: no label depends on a word after it."""
+        return not self.config.bidirectional and self.crf is None
+
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Scores of each label for each word (T, B, K).
 
         Args:
             batch: "words" (T, B) with "words_lengths" (B,), and where words are spelled "spellings" (T, B, W).
         """
+        return self.read(batch)[0]
+
+    def read(self, batch: Mapping[str, Tensor], state: Any = None) -> tuple[Tensor, Any]:
+        """Scores of each label for each word (T, B, K), and the state after the last words.
+
+        Args:
+            batch: as of `forward`; with "reset" (T, B) the state goes back to its start before the steps where it is
+                true.
+            state: after the words before, as this returned it; None at the start of the sequences.
+
+        Raises:
+            ConfigError: a state, and a model that can't go on from it.
+        """
+        if state is not None:
+            self._check_reads_on()
         config, lengths = self.config, batch["words_lengths"]
         x = self.embedding(self._replaced(batch["words"]))
         if self.spelling is not None:
             x = torch.cat([x, self.spelling(batch["spellings"])], -1)
         x = locked_dropout(x, config.dropout, self.training)
-        outputs, _ = self.recurrent(x, lengths=None if _equal(lengths) else lengths)
-        return self.output(locked_dropout(outputs, config.dropout, self.training))
+        used = None if _whole(lengths, len(x)) else lengths
+        outputs, state = self.recurrent(x, state, lengths=used, reset=batch.get("reset"))
+        return self.output(locked_dropout(outputs, config.dropout, self.training)), state
 
-    def loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean nats per word of the true labels "tags" (T, B); no other figures."""
-        scores, lengths, tags = self(batch), batch["words_lengths"], batch["tags"]
+    @overload
+    def loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+    @overload
+    def loss(self, batch: Mapping[str, Tensor], state: Any, /) -> tuple[Tensor, dict[str, Tensor], Any]: ...
+
+    def loss(self, batch: Mapping[str, Tensor], *state: Any) -> tuple[Any, ...]:
+        """Mean nats per word of the true labels "tags" (T, B), no other figures, and the next state if one is given.
+
+        Args:
+            batch: as of `read`, with "tags".
+            state: for sequences that are read in chunks: as of `read`, None at first.
+
+        Raises:
+            ConfigError: a state, or None in its place, and a model that can't go on from it.
+        """
+        if state:
+            self._check_reads_on()
+        scores, after = self.read(batch, *state)
+        mean = self.nats(scores, batch)
+        return (mean, {}, after) if state else (mean, {})
+
+    def nats(self, scores: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean nats per word of the true labels "tags" (T, B) by scores (T, B, K) that were made of the same batch."""
+        lengths, tags = batch["words_lengths"], batch["tags"]
         if self.crf is not None:
-            return -self.crf.log_prob(scores, tags, lengths).sum() / lengths.sum().clamp(min=1), {}
+            return -self.crf.log_prob(scores, tags, lengths).sum() / lengths.sum().clamp(min=1)
         valid = _valid(tags, lengths)
         smoothing = self.config.label_smoothing if self.training else 0.0
-        return functional.cross_entropy(scores[valid].float(), tags[valid], label_smoothing=smoothing), {}
+        return functional.cross_entropy(scores[valid].float(), tags[valid], label_smoothing=smoothing)
+
+    def streaming(self, batch: int = 1) -> StreamingTagger:
+        """Opens the model for one word at a time of `batch` sequences.
+
+        Raises:
+            ConfigError: labels depend on words that come later.
+        """
+        return StreamingTagger(self, batch)
 
     def decode(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The best labels (T, B), 0 past each length."""
         return labels_together([self], batch)
+
+    def _check_reads_on(self) -> None:
+        if not self.reads_on:
+            cause = "reads backwards, too" if self.config.bidirectional else "chooses all labels together (crf)"
+            raise ConfigError(
+                f"this tagger {cause}, so it needs whole sequences; for chunks and single steps build it with "
+                "bidirectional=False and without a conditional random field."
+            )
 
     def _replaced(self, words: Tensor) -> Tensor:
         """Some of the rare words as unknown ones, in training."""
@@ -183,12 +243,58 @@ class Tagger(nn.Module):
         return words.masked_fill(chosen & (words >= first) & (words < end), 0)
 
 
-@torch.no_grad()
-def labels_together(models: Sequence[Tagger], batch: Mapping[str, Tensor]) -> Tensor:
-    """The best labels by the models' mean (T, B), 0 past each length.
+class StreamingTagger:
+    """A tagger opened for single words: state in, state out.
 
-    The mean is of probabilities; of conditional random fields, of the scores and weights, that is the geometric mean of
-    the probabilities of whole sequences.
+    Its recurrent weights are those of the moment when it was opened.
+
+    Args:
+        model: in evaluation mode; no label of its may depend on later words.
+        batch: how many sequences go side by side (B).
+
+    Raises:
+        ConfigError: it is another model.
+
+    Examples:
+        >>> model = Tagger(TaggerConfig(30, labels=("NO", "YES"), bidirectional=False)).eval()
+        >>> stream, state = model.streaming(), None
+        >>> for word in (3, 7, 7):
+        ...     probabilities, state = stream.step(torch.tensor([word]), state)
+        >>> tuple(probabilities.shape)
+        (1, 2)
+    """
+
+    def __init__(self, model: Tagger, batch: int = 1) -> None:
+        model._check_reads_on()  # pyright: ignore[reportPrivateUsage]: these two are one thing
+        if model.training:
+            raise ConfigError("a model in training drops words at random; call eval() before streaming().")
+        self.model = model
+        self._stream = model.recurrent.streaming(batch)
+
+    @torch.no_grad()
+    def step(self, words: Tensor, state: Any = None, spellings: Tensor | None = None) -> tuple[Tensor, Any]:
+        """The probability of each label for the next word of each sequence (B, K), and the next state.
+
+        Args:
+            words: ids (B,).
+            state: as it was returned, None at the start of the sequences.
+            spellings: ids of the words' characters (B, W), where words are spelled.
+
+        Raises:
+            ShapeError: another number of words than the stream was opened for, or a state that doesn't fit.
+            ConfigError: spellings are missing.
+        """
+        x = self.model.embedding(words)
+        if self.model.spelling is not None:
+            if spellings is None:
+                raise ConfigError("step: this tagger spells its words; give spellings=, the ids of their characters.")
+            x = torch.cat([x, self.model.spelling(spellings.unsqueeze(0)).squeeze(0)], -1)
+        output, state = self._stream.step(x, state)
+        return self.model.output(output).float().softmax(-1), state
+
+
+def labels_together(models: Sequence[Tagger], batch: Mapping[str, Tensor]) -> Tensor:
+    """The best labels by the models' mean (T, B), 0 past each length; see `labels_of`.
 
     Args:
         models: in evaluation mode, with the same labels.
@@ -197,15 +303,33 @@ def labels_together(models: Sequence[Tagger], batch: Mapping[str, Tensor]) -> Te
     Raises:
         ConfigError: some of the models have a conditional random field and others not.
     """
-    lengths = batch["words_lengths"]
+    with torch.no_grad():
+        return labels_of(models, [model(batch) for model in models], batch["words_lengths"])
+
+
+@torch.no_grad()
+def labels_of(models: Sequence[Tagger], scores: Sequence[Tensor], lengths: Tensor) -> Tensor:
+    """The best labels by the models' mean (T, B), 0 past each length.
+
+    The mean is of probabilities; of conditional random fields, of the scores and weights, that is the geometric mean of
+    the probabilities of whole sequences.
+
+    Args:
+        models: with the same labels.
+        scores: each model's (T, B, K).
+        lengths: (B,).
+
+    Raises:
+        ConfigError: some of the models have a conditional random field and others not.
+    """
     fields = [model.crf for model in models if model.crf is not None]
-    scores = torch.stack([model(batch).float() for model in models])
+    together = torch.stack([each.float() for each in scores])
     if not fields:
-        return scores.softmax(-1).mean(0).argmax(-1).where(_valid(batch["words"], lengths), 0)
+        return together.softmax(-1).mean(0).argmax(-1).where(_valid(together[0], lengths), 0)
     if len(fields) < len(models):
         raise ConfigError("taggers with and without a conditional random field can't decide together; give one kind.")
     weights = Steps(*(torch.stack(parts).mean(0) for parts in zip(*(crf.weights() for crf in fields), strict=True)))
-    return best_labels(scores.mean(0), weights, lengths)[0]
+    return best_labels(together.mean(0), weights, lengths)[0]
 
 
 def _valid(values: Tensor, lengths: Tensor) -> Tensor:
@@ -213,6 +337,6 @@ def _valid(values: Tensor, lengths: Tensor) -> Tensor:
     return torch.arange(len(values), device=values.device).unsqueeze(1) < lengths
 
 
-def _equal(lengths: Tensor) -> bool:
+def _whole(lengths: Tensor, steps: int) -> bool:
     """Whether all sequences are of one length, so that nothing needs a mask."""
-    return lengths.device.type == "cpu" and bool((lengths == lengths[0]).all())
+    return lengths.device.type == "cpu" and bool((lengths == steps).all())

@@ -108,6 +108,11 @@ class TaskOptions:
             batch_size="examples per update", hidden_size="units per layer", num_layers="layers on top of each other"
         )
 
+    @property
+    def steps_at_once(self) -> int:
+        """Steps of each sequence that one update learns from; 0: all. Kinds that can learn in chunks say how many."""
+        return 0
+
     def counts(self, **meanings: str) -> None:
         """Refuses fields that are no whole numbers from 1 on.
 

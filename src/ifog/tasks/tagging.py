@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from ifog.errors import ConfigError, DataError, RunError
-from ifog.examples import Examples, Ragged, Table, Vocabulary, in_batches
+from ifog.examples import Examples, Ragged, Table, Vocabulary
+from ifog.examples.chunks import in_chunks
 from ifog.examples.spans import span_scheme, to_iob1, to_iob2
 from ifog.examples.tagged import PREDICTED, read_tagged, write_tagged
 from ifog.examples.vectors import read_vectors
 from ifog.examples.vocabulary import split_words
-from ifog.models.tagger import Tagger, TaggerConfig, labels_together
+from ifog.models.tagger import StreamingTagger, Tagger, TaggerConfig, labels_of
 from ifog.tasks.options import TaskOptions
 from ifog.tasks.tagging_encoding import TaggingEncoding, normalised, strings_of
 
@@ -31,10 +32,15 @@ if TYPE_CHECKING:
 
     from ifog.cells import Cell
 
-__all__ = ["TAG", "Tagging", "TaggingOptions"]
+__all__ = ["TAG", "TagStream", "Tagging", "TaggingOptions"]
 
 WIDTH = 128  # sentences judged side by side
+STEPS = 512  # of each that are judged at once, where the model can go on from a state: memory has a bound
 OUTPUTS = ("auto", "softmax", "crf")
+_CHUNK_AND_CRF = (
+    "options: chunk is given, but a conditional random field chooses all tags of a sequence together; give "
+    "output='softmax' (--output softmax), or leave out chunk."
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,6 +65,9 @@ class TaggingOptions(TaskOptions):
         bidirectional: whether layers also read backwards.
         word_dropout: share of the words that occur once in training which are read as unknown.
         label_smoothing: share of the truth spread over all tags; with "softmax".
+        chunk: steps of each sequence that one update learns from, for very long sequences: memory no longer grows with
+            their length. The state is carried from chunk to chunk; `batch_size` sequences, or parts of them, are read
+            side by side. Needs "softmax" and no reading backwards. 0: whole sequences.
 
     The other fields are those of `TaskOptions`.
     """
@@ -81,6 +90,7 @@ class TaggingOptions(TaskOptions):
     word_dropout: float = 0.5
     label_smoothing: float = 0.0
     batch_size: int = 32
+    chunk: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -89,6 +99,20 @@ class TaggingOptions(TaskOptions):
         )
         if self.output not in OUTPUTS:
             raise ConfigError(f"options: output is {self.output!r}; give one of {', '.join(OUTPUTS)}.")
+        if not isinstance(self.chunk, int) or isinstance(self.chunk, bool) or self.chunk < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"options: chunk is {self.chunk!r}, but it counts steps: give 1 or more, or 0 for all.")
+        if self.chunk and self.bidirectional:
+            raise ConfigError(
+                f"options: chunk is {self.chunk}, but a bidirectional tagger needs each sequence whole; give "
+                "bidirectional=False (--no-bidirectional), or leave out chunk."
+            )
+        if self.chunk and self.output == "crf":
+            raise ConfigError(_CHUNK_AND_CRF)
+
+    @property
+    def steps_at_once(self) -> int:
+        """The chunk."""
+        return self.chunk
 
 
 class Tagging:
@@ -160,6 +184,9 @@ class Tagging:
 
     def build(self, encoding: TaggingEncoding, options: TaggingOptions, cell: Cell | None) -> nn.Module:
         """A `Tagger`; pretrained vectors are its first word vectors where their file is still there."""
+        crf = options.output == "crf" or (options.output == "auto" and encoding.scheme is not None)
+        if crf and options.chunk:
+            raise ConfigError(_CHUNK_AND_CRF)
         config = TaggerConfig(
             vocabulary_size=len(encoding.vocabulary),
             labels=encoding.tags,
@@ -173,7 +200,7 @@ class Tagging:
             hidden_size=options.hidden_size,
             num_layers=options.num_layers,
             bidirectional=options.bidirectional,
-            crf=options.output == "crf" or (options.output == "auto" and encoding.scheme is not None),
+            crf=crf,
             dropout=options.dropout,
             label_smoothing=options.label_smoothing,
             options=options.cell_options,
@@ -264,23 +291,68 @@ class Tagging:
 TAG = Tagging()
 
 
+class TagStream:
+    """A trained tagger opened for words as they come: one word in, the probability of each tag out, state in and out.
+
+    Args:
+        model: as `ifog.load` gives it.
+
+    Raises:
+        ConfigError: its tags depend on words that come later.
+
+    Examples:
+        >>> from ifog.examples.made_tags import made_tags
+        >>> encoding = TAG.encoding(made_tags(9), TaggingOptions(steps=1))
+        >>> options = TaggingOptions(steps=1, bidirectional=False, output="softmax", hidden_size=8)
+        >>> model = TAG.build(encoding, options, None).eval()
+        >>> model.encoding = encoding
+        >>> stream, state = TagStream(model), None
+        >>> for word in ("The", "old", "house"):
+        ...     probabilities, state = stream.step(word, state)
+        >>> sorted(probabilities) == sorted(encoding.tags)
+        True
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.encoding: TaggingEncoding = model.encoding
+        self._stream: StreamingTagger = model.streaming()
+
+    def step(self, word: str, state: Any = None) -> tuple[dict[str, float], Any]:
+        """The probability of each tag for the next word, and the next state.
+
+        Args:
+            word: as it stands in a text.
+            state: as it was returned, None at the start of a sequence.
+        """
+        one = self.encoding.encode(Table({"words": [[word]]}, [("stream", 1)]), labelled=False).batch(np.zeros(1, int))
+        found, state = self._stream.step(one["words"][0], state, one["spellings"][0] if "spellings" in one else None)
+        probabilities = cast("list[float]", found[0].tolist())
+        return dict(zip(self.encoding.tags, probabilities, strict=True)), state
+
+
 @torch.no_grad()
 def _answers(models: Sequence[nn.Module], examples: Examples) -> tuple[list[NDArray[np.int64]], float]:
     """The tags that models choose together, by example, and their mean loss in nats per word (0 without true tags)."""
     taggers = cast("Sequence[Tagger]", models)
     device = next(taggers[0].parameters()).device
-    made: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(examples)
-    nats, words = 0.0, 0
-    for rows, batch in in_batches(examples, WIDTH, by="words"):
+    steps = STEPS if all(model.reads_on for model in taggers) else None
+    lengths = cast("Ragged", examples.columns["words"]).lengths
+    made = [np.zeros(length, np.int64) for length in lengths]
+    states: list[Any] = []
+    nats = 0.0
+    for rows, start, batch in in_chunks(examples, WIDTH, steps, by="words"):
+        states = states if start else [None] * len(taggers)
         on_device = {name: tensor.to(device) for name, tensor in batch.items()}
-        labels, lengths = labels_together(taggers, on_device).cpu().numpy(), batch["words_lengths"].numpy()
+        read = [model.read(on_device, state) for model, state in zip(taggers, states, strict=True)]
+        scores, states = [one for one, _ in read], [state for _, state in read]
+        here = batch["words_lengths"].numpy()
+        labels = labels_of(taggers, scores, on_device["words_lengths"]).cpu().numpy()
         for column, row in enumerate(rows):
-            made[int(row)] = labels[: lengths[column], column]
-        if "tags" in batch:
-            count = int(lengths.sum())
-            nats += count * sum(float(model.loss(on_device)[0]) for model in taggers) / len(taggers)
-            words += count
-    return made, nats / max(1, words)
+            made[int(row)][start : start + here[column]] = labels[: here[column], column]
+        if "tags" in batch and here.any():
+            each = [model.nats(one, on_device) for model, one in zip(taggers, scores, strict=True)]
+            nats += int(here.sum()) * float(torch.stack(each).mean())
+    return made, nats / max(1, int(lengths.sum()))
 
 
 def _span_figures(truth: list[list[str]], said: list[list[str]]) -> dict[str, float]:
