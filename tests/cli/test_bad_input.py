@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from ifog.cli.application import app
 
 TINY = ["--hidden-size", "8", "--embedding-size", "4", "--batch-size", "4", "--sequence", "10", "--steps", "2"]
 
@@ -52,7 +55,7 @@ def test_a_text_that_cannot_be_used(refused, tmp_path: Path, content: bytes, wor
 
 def test_a_missing_text_and_a_directory_in_its_place(refused, tmp_path: Path) -> None:
     refused("train", tmp_path / "nowhere.txt", "--out", tmp_path / "run", *TINY, words="doesn't exist")
-    refused("train", tmp_path, "--out", tmp_path / "run", *TINY, words="is a directory")
+    refused("train", tmp_path, "--task", "language", "--out", tmp_path / "run", *TINY, words="is a directory")
 
 
 def test_empty_standard_input(refused, tmp_path: Path) -> None:
@@ -192,3 +195,131 @@ def test_a_directory_without_permission(refused, text: Path, tmp_path: Path) -> 
         pytest.skip("root may write everywhere")
     (tmp_path / "locked").mkdir(mode=0o500)
     refused("train", text, "--out", tmp_path / "locked" / "run", *TINY, words="can't be made")
+
+
+# --- tasks that learn from examples -----------------------------------------------------------------------------------
+
+FILMS = "text,label\n" + "".join(f"a {word} film {k},{word}\n" for k in range(12) for word in ("good", "bad"))
+SMALL = ["--steps", "2", "--hidden-size", "4", "--batch-size", "4"]
+
+
+@pytest.fixture(scope="session")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run that classifies films; tests only read it."""
+    folder = tmp_path_factory.mktemp("judge")
+    (folder / "films.csv").write_text(FILMS)
+    command = ["train", str(folder / "films.csv"), "--task", "classify", "--out", str(folder / "run"), *SMALL]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["colours"], "no 'colours' to make"),
+        (["reviews", "a.csv", "--count", "0"], "count is 0"),
+        (["reviews", "a.csv", "--count", "-3"], "count is -3"),
+        (["tags", "a.conll", "--count", "0"], "count is 0"),
+        (["dates", "a.tsv", "--count", "0"], "count is 0"),
+        (["numbers", "a.tsv", "--count", "-1"], "count is -1"),
+        (["series", "a.csv", "--count", "0"], "steps is 0"),
+        (["reviews", "a.parquet"], ".csv, .tsv or .jsonl"),
+        (["dates", "a"], ".csv, .tsv or .jsonl"),
+        (["reviews", "there.csv"], "exists already"),
+        (["reviews", "folder.csv"], "exists already"),
+        (["reviews", "there.csv/in/a/file.csv"], "there.csv"),
+    ],
+    ids=str,
+)
+def test_examples_that_cannot_be_made(refused, tmp_path: Path, monkeypatch, arguments: list[str], words: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.csv").write_text("precious")
+    (tmp_path / "folder.csv").mkdir()
+    refused("make", *arguments, words=words)
+    assert (tmp_path / "there.csv").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "a.csv is empty"),
+        (b"text,label\n", "a.csv:1"),
+        (b"label\ngood\nbad\n", "a.csv"),
+        (b"text,label\na,good\n,bad\nb,good\nc,bad\n", "a.csv:3"),
+        (b"text,label\na,good\nb,bad,c\n", "a.csv:3"),
+        (b"text,label\na,good\n\xff,bad\n", "a.csv:3: this is not UTF-8"),
+        (b'text,label\na,good\n"b,bad\n', "a.csv:3: quotes"),
+        (b"text,text\na,good\n", "two columns are called 'text'"),
+    ],
+    ids=["empty", "no rows", "no column", "no text", "ragged", "not UTF-8", "open quotes", "two columns"],
+)
+def test_examples_that_cannot_be_used(refused, judge: Path, tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    page, said = tmp_path / "page.html", tmp_path / "said.csv"
+    refused("train", tmp_path / "a.csv", "--task", "classify", "--out", tmp_path / "run", *SMALL, words=words)
+    refused("eval", judge, tmp_path / "a.csv", "--report", page, words=words)
+    refused("predict", judge, tmp_path / "a.csv", "--out", said, words=words)
+
+
+def test_an_unknown_label_is_refused_where_it_is_to_be_judged(refused, judge: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\nso,good\nla,average\n")
+    refused("eval", judge, tmp_path / "a.csv", "--report", tmp_path / "page.html", words="a.csv:3")
+
+
+def test_predictions_that_cannot_be_made(refused, judge: Path, tmp_path: Path) -> None:
+    films = tmp_path / "films.csv"
+    films.write_text(FILMS)
+    refused("predict", tmp_path / "nowhere", films, words="is no run")
+    refused("predict", judge, words="--text")
+    refused("predict", judge, films, "--text", "good", words="--text")
+    refused("predict", judge, "--text", " ", words="example:1")
+    refused("predict", judge, tmp_path / "nowhere.csv", words="nowhere.csv can't be read")
+    refused("predict", judge, films, "--out", tmp_path / "said.parquet", words=".csv, .tsv or .jsonl")
+    refused("predict", judge, films, "--out", films / "in" / "said.csv", words="films.csv")
+    refused("predict", judge, films, "--picture", tmp_path / "x.png", words="picture")
+    assert films.read_text() == FILMS
+
+
+def test_reports_that_cannot_be_drawn(refused, judge: Path, trained: Path, text: Path, tmp_path: Path) -> None:
+    films = tmp_path / "films.csv"
+    films.write_text(FILMS)
+    refused("eval", judge, "--report", tmp_path / "page.html", words="needs their file")
+    refused("eval", judge, films, "--report", tmp_path / "page.parquet", words=".html")
+    refused("eval", judge, films, "--report", films / "page.html", words="films.csv")
+    refused("eval", trained, text, "--report", tmp_path / "page.html", words="language model")
+
+
+@pytest.mark.parametrize("command", ["predict", "eval", "resume"])
+@pytest.mark.parametrize("name", ["config.json", "encoding.json"])
+def test_a_damaged_run_of_examples(refused, judge: Path, tmp_path: Path, command: str, name: str) -> None:
+    run = Path(shutil.copytree(judge, tmp_path / "run"))
+    more = {"predict": ["--text", "good"], "eval": [], "resume": []}[command]
+    for content in ("", "{", "[]"):
+        (run / name).write_text(content)
+        refused(command, run, *more, words=name)
+    whole = json.loads((judge / name).read_text())
+    whole["another"] = 1
+    (run / name).write_text(json.dumps(whole))
+    refused(command, run, *more, words=name)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--trials", "0"], "trials is 0"),
+        (["--search", "colour=1..2"], "colour"),
+        (["--search", "hidden_size"], "search"),
+        (["--search", "hidden_size=9..2"], "search"),
+        (["--search", "learning_rate=a..b"], "search"),
+        (["--storage", "nothing://x"], "storage"),
+        (["--search", "hidden_size=0..8"], "hidden_size is 0"),
+        (["--hidden-size", "0"], "hidden_size"),
+    ],
+    ids=str,
+)
+def test_a_search_that_cannot_be_made(refused, tmp_path: Path, options: list[str], words: str) -> None:
+    (tmp_path / "films.csv").write_text(FILMS)
+    search = ["tune", tmp_path / "films.csv", "--task", "classify", "--out", tmp_path / "search", "--trials", "1"]
+    refused(*search, "--steps", "2", *options, words=words)
+    refused("tune", tmp_path / "none.csv", "--task", "classify", "--out", tmp_path / "search", words="none.csv")

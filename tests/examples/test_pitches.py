@@ -47,7 +47,7 @@ def test_what_is_no_pitch_is_refused_with_its_place(tmp_path: Path, content: obj
 
 
 def test_a_broken_json_file_is_named(tmp_path: Path):
-    with pytest.raises(DataError, match="music.json: it can't be read as JSON"):
+    with pytest.raises(DataError, match="music.json: this is no JSON"):
         read_pitches(written(tmp_path, "[[[60]"))
 
 

@@ -178,7 +178,7 @@ BAD = {
     "blank": ("a.txt", "\n \n-DOCSTART- O\n", r"a\.txt: there is no sentence"),
     "one column": ("a.txt", "\nHello\nworld\n", r"a\.txt:2: one column.*give a word and its tag"),
     "ragged": ("a.txt", "a b X\n\nc Y\n", r"a\.txt:3: 2 columns where the lines before have 3"),
-    "latin": ("a.txt", b"a X\nb\xe9 Y\n", r"a\.txt:2: this isn't UTF-8"),
+    "latin": ("a.txt", b"a X\nb\xe9 Y\n", r"a\.txt:2: this is not UTF-8"),
     "fields": ("a.conllu", "# c\n1\ta\tb\n", r"a\.conllu:2: 3 fields between tabs.*has 10"),
     "spaces": ("a.conllu", "1 a a X _ _ _ _ _ _\n", r"a\.conllu:1: 1 fields between tabs"),
     "ids": ("a.conllu", CONLLU.replace("\n\n# text = #1", ""), r"a\.conllu:8: the word's id is '1' where 4 comes"),

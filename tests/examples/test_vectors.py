@@ -51,7 +51,7 @@ def test_only_wanted_words_and_first_lines_are_kept(tmp_path: Path):
         (b"alone\n", r"v\.txt:1: a word and its numbers"),
         (b"a 1 2\nb 1 x\n", r"v\.txt:2: something other than a number"),
         (b"a 1 2\nb nan 2\n", r"v\.txt:2: the vector holds NaN"),
-        (b"a 1 2\n\xff 1 2\n", r"v\.txt:2: this isn't UTF-8"),
+        (b"a 1 2\n\xff 1 2\n", r"v\.txt:2: this is not UTF-8"),
     ],
 )
 def test_what_is_no_vector_is_named_with_its_line(tmp_path: Path, text: bytes, message: str):

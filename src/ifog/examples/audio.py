@@ -20,6 +20,7 @@ __all__ = ["log_mel", "read_recordings", "read_wav"]
 
 WINDOW, HOP = 0.025, 0.010  # seconds: long enough for a pitch, short enough for a consonant
 MELS = 40
+SLOWEST, FASTEST = 1000, 768_000  # samples a second that a window makes sense for
 FLOOR = 1e-6  # of the energy: silence has no logarithm
 
 
@@ -32,11 +33,14 @@ def read_wav(path: str | Path) -> tuple[NDArray[np.float32], int]:
     try:
         with wave.open(str(path), "rb") as file:
             width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
-            content = file.readframes(file.getnframes())
-    except (wave.Error, EOFError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error or "it is cut off"
+            frames = min(file.getnframes(), Path(path).stat().st_size)  # what the header says may be no truth
+            content = file.readframes(frames)
+    except (wave.Error, EOFError, OSError, RuntimeError) as error:  # the last: a part longer than the file
+        reason = getattr(error, "strerror", None) or str(error) or "it is cut off"
         raise DataError(f"{path} is no readable WAV file ({reason}); convert it to uncompressed WAV.") from error
-    if width not in (1, 2, 4) or not content:
+    if not SLOWEST <= rate <= FASTEST:
+        raise DataError(f"{path}: {rate} samples a second; give {SLOWEST} to {FASTEST}.")
+    if width not in (1, 2, 4) or len(content) < width * channels:
         raise DataError(f"{path}: {8 * width} bits and {len(content)} bytes; give 8, 16 or 32 bits, and some sound.")
     if width == 1:  # alone without a sign
         samples = np.frombuffer(content, np.uint8).astype(np.float32) / 128 - 1

@@ -154,13 +154,16 @@ class Examples:
         """
         try:
             arrays = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise RunError(f"{path} can't be read ({error}); restore it, or train anew.") from error
+        except (OSError, SafetensorError, ValueError, KeyError, MemoryError) as error:
+            raise RunError(f"{path} can't be read ({error!r}); restore it, or train anew.") from error
         columns: dict[str, Column] = {}
         for name, array in arrays.items():
             if not name.endswith(_OFFSETS):
                 offsets = arrays.get(name + _OFFSETS)
                 columns[name] = array if offsets is None else _checked(path, name, array, offsets)
+        arrayed = all(isinstance(column, Ragged) or column.ndim > 0 for column in columns.values())
+        if not arrayed or len({len(column) for column in columns.values()}) != 1:
+            raise RunError(f"{path}: its columns don't go together; the file is damaged: restore it, or train anew.")
         return cls(columns)
 
 
@@ -170,7 +173,7 @@ def _tensor(array: NDArray[Any]) -> Tensor:
 
 def _checked(path: Path, name: str, values: NDArray[Any], offsets: NDArray[Any]) -> Ragged:
     """A ragged column whose offsets stay within its values."""
-    whole = offsets.ndim == 1 and len(offsets) > 0 and offsets.dtype == np.int64
+    whole = values.ndim > 0 and offsets.ndim == 1 and len(offsets) > 0 and offsets.dtype == np.int64
     if not whole or offsets[0] != 0 or offsets[-1] != len(values) or (np.diff(offsets) < 0).any():
         raise RunError(f"{path}: the column {name!r} doesn't fit its offsets; the file is damaged: train anew.")
     return Ragged(values, offsets)

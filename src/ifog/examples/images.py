@@ -5,17 +5,19 @@ Owns the reading of IDX files, the format of MNIST. Takes paths, gives arrays an
 
 from __future__ import annotations
 
-import gzip
+import math
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ifog.errors import DataError
+from ifog.examples.plain import bytes_of
 from ifog.examples.tables import Table
 
 __all__ = ["read_idx", "read_pixels"]
 
+_AXES = 8  # at most: images have three
 _TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -25,19 +27,16 @@ def read_idx(path: str | Path) -> NDArray[np.generic]:
     Raises:
         DataError: no IDX file, or one of another length than its header says.
     """
-    try:
-        content = Path(path).read_bytes()
-        content = gzip.decompress(content) if Path(path).suffix == ".gz" else content
-    except (OSError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path} can't be read ({reason}); fetch it anew.") from error
+    content = bytes_of(path)
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _TYPES:
         raise DataError(f"{path} is no IDX file: it begins with {content[:4].hex()!r}; give e.g. MNIST's files.")
     axes = content[3]
+    if not 1 <= axes <= _AXES:
+        raise DataError(f"{path}: its header says {axes} axes; give 1 for labels, 3 for images.")
     shape = np.frombuffer(content, ">u4", min(axes, (len(content) - 4) // 4), 4)
     data = content[4 + 4 * axes :]
     kind = np.dtype(_TYPES[content[2]])
-    if len(shape) < axes or len(data) != int(shape.prod(dtype=np.int64)) * kind.itemsize:
+    if len(shape) < axes or len(data) != math.prod(shape.tolist()) * kind.itemsize:
         raise DataError(f"{path}: {len(data)} bytes of values don't fill the shape {shape.tolist()}; fetch it anew.")
     return np.frombuffer(data, kind).reshape(shape)
 
@@ -59,6 +58,8 @@ def read_pixels(images: str | Path, order: NDArray[np.int64] | None = None) -> T
     pictures, labels = read_idx(images), read_idx(answers)
     if len(pictures) != len(labels):
         raise DataError(f"{images} has {len(pictures)} images, but {answers} {len(labels)} labels; fetch them anew.")
+    if pictures.ndim < 2 or labels.ndim != 1 or not pictures.size:
+        raise DataError(f"{images}: images of shape {pictures.shape} and labels of shape {labels.shape} are no pairs.")
     flat = pictures.reshape(len(pictures), -1)
     series = list((flat if order is None else flat[:, order])[:, :, None])
     places = [(str(images), i) for i in range(1, len(flat) + 1)]

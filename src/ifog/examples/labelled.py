@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from typing import Any
 from ifog.errors import ConfigError, DataError
 from ifog.examples.audio import read_recordings
 from ifog.examples.images import read_pixels
+from ifog.examples.plain import excerpt, json_of, lines_of, text_of
 from ifog.examples.series_archive import read_ts
 from ifog.examples.tables import Table
 from ifog.writing import write_atomically
 
-__all__ = ["first_names", "read_labelled", "read_rows", "text_of", "write_rows"]
+__all__ = ["first_names", "read_labelled", "read_rows", "write_rows"]
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
@@ -77,14 +79,12 @@ def read_labelled(paths: Sequence[str | Path], *, header: bool | None = None, ch
 
 def first_names(path: Path) -> list[str]:
     """What the first line of a table calls its columns, or would if it were a header; the rest isn't read."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8-sig", errors="replace") as file:
-        line = file.readline(1 << 20)
-    if _ending(path) in _DELIMITERS:
-        return next(csv.reader([line], delimiter=_DELIMITERS[_ending(path)]), list[str]())
     try:
-        value: Any = json.loads(line)
-    except ValueError:
+        line = next(lines_of(path, errors="replace"), "")
+        if _ending(path) in _DELIMITERS:
+            return next(csv.reader([line], delimiter=_DELIMITERS[_ending(path)]), list[str]())
+        value = json_of(str(path), line)
+    except (csv.Error, DataError):  # whoever reads it will say why
         return []
     return list(value) if isinstance(value, dict) else []  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
@@ -110,37 +110,6 @@ def write_rows(table: Table, path: Path) -> None:
         raise ConfigError(f"{path}: predictions are written as .csv, .tsv or .jsonl; give one of these endings.")
     encoded = content.encode()
     write_atomically(path, gzip.compress(encoded) if path.suffix == ".gz" else encoded)
-
-
-def text_of(path: str | Path, charset: str = "utf-8") -> str:
-    """A whole file's text, unpacked if its name ends in .gz; a byte order mark is dropped.
-
-    Args:
-        path: of the file.
-        charset: how its characters are encoded.
-
-    Raises:
-        DataError: missing, or not in this charset; names the byte.
-        ConfigError: no charset of that name.
-    """
-    try:
-        content = Path(path).read_bytes()
-        if Path(path).suffix == ".gz":
-            content = gzip.decompress(content)
-        return content.decode(charset).removeprefix("\ufeff")
-    except LookupError as error:
-        raise ConfigError(
-            f"options: there is no charset {charset!r}; give utf-8, latin-1, cp1252 or the like."
-        ) from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}:{line}: byte {error.start} is not {charset}; convert the file, or say what it is, such as "
-            "--charset latin-1."
-        ) from error
-    except (OSError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path} can't be read: {reason}. Mend that, or give another file.") from error
 
 
 def _ending(path: str | Path) -> str:
@@ -181,6 +150,8 @@ def _delimited(path: str | Path, text: str, delimiter: str, header: bool | None)
             line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(f"{path}:{line}: {error}; mend the line, or close its quotes.") from error
+    if rows and quoting == csv.QUOTE_MINIMAL:
+        _check_closed(places[-1], text, delimiter)
     if not rows:
         raise DataError(f"{path} is empty; give a file with examples.")
     width = len(rows[0])
@@ -193,10 +164,23 @@ def _delimited(path: str | Path, text: str, delimiter: str, header: bool | None)
     named = _names_columns(rows) if header is None else header
     names = rows[0] if named else [str(i) for i in range(1, width + 1)]
     if len(set(names)) < width:
-        raise DataError(f"{path}:1: two columns have the same name among {', '.join(names)}; rename one.")
+        twice = Counter(names).most_common(1)[0][0]
+        raise DataError(f"{places[0][0]}:{places[0][1]}: two columns are called {excerpt(twice)}; rename one.")
     body = rows[1:] if named else rows
+    if not body:
+        raise DataError(f"{path}:1: this line names the columns, but no row follows; give a file with examples.")
     columns = {name: [row[i] for row in body] for i, name in enumerate(names)}
     return Table(columns, places[1:] if named else places)
+
+
+def _check_closed(place: tuple[str, int], text: str, delimiter: str) -> None:
+    """Refuse a last row whose quotes are never closed: it would hold all that follows."""
+    lines = io.StringIO(text, newline="").readlines()[place[1] - 1 :]
+    try:
+        list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):
+            raise DataError(f"{place[0]}:{place[1]}: quotes opened in this row are never closed; close them.") from None
 
 
 def _names_columns(rows: list[list[str]]) -> bool:
@@ -214,15 +198,14 @@ def _json_lines(path: str | Path, text: str) -> Table:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            value: Any = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}:{number}: this line is no JSON ({error}); give one object per line.") from error
+        value = json_of(f"{path}:{number}", line)
         if not isinstance(value, dict):
             raise DataError(f'{path}:{number}: this line is no JSON object; give one such as {{"text": "..."}}.')
         names = names or list(value)  # pyright: ignore[reportUnknownArgumentType]
         if missing := [name for name in names if name not in value]:
-            raise DataError(f"{path}:{number}: this object lacks {missing[0]!r}, which the first line has; add it.")
+            raise DataError(
+                f"{path}:{number}: this object lacks {excerpt(missing[0])}, which the first line has; add it."
+            )
         values.append(value)  # pyright: ignore[reportUnknownArgumentType]
         places.append((str(path), number))
     if not values:
@@ -240,10 +223,12 @@ def _label_first(path: Path, content: str) -> Table:
             continue
         label, _, text = line.strip("\r").partition(" ")
         if not text.strip():
-            raise DataError(f"{path}:{number}: there is no text after the label {label!r}; write LABEL text.")
+            raise DataError(f"{path}:{number}: there is no text after the label {excerpt(label)}; write LABEL text.")
         labels.append(label)
         texts.append(text)
         places.append((str(path), number))
+    if not labels:
+        raise DataError(f"{path} is empty; give a file with examples.")
     return Table({"label": labels, "text": texts}, places)
 
 

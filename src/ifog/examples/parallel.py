@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from ifog.errors import DataError
+from ifog.examples.plain import excerpt, json_of, lines_of
 from ifog.examples.tables import Table
 from ifog.writing import write_atomically
 
@@ -58,9 +60,9 @@ def read_parallel(paths: Sequence[str | Path], *, labelled: bool = True) -> Tabl
             f"{files[0]} is one plain text, but pairs are needed: give a second file whose lines are its translations, "
             'or a .tsv or .jsonl with the columns "source" and "target".'
         )
-    columns = {SOURCE: [line.strip() for line in _lines(files[0])]}
+    columns = {SOURCE: _stripped(files[0])}
     if labelled:
-        columns[TARGET] = [line.strip() for line in _lines(files[1])]
+        columns[TARGET] = _stripped(files[1])
         if len(columns[SOURCE]) != len(columns[TARGET]):
             raise DataError(
                 f"{files[0]} has {len(columns[SOURCE])} lines and {files[1]} has {len(columns[TARGET])}, but line n of "
@@ -101,21 +103,11 @@ def _form(path: Path) -> str:
     return Path(path.stem if path.suffix == ".gz" else path.name).suffix.lower()
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """A text's lines without their ends; only line feeds end a line, so that line n is what every editor shows."""
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is no whole gzip file: {error}; compress it again.") from error
-    except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror or error}; check the name.") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{line}: this is not UTF-8 ({error.reason}); convert the file first.") from error
-    if not text:
+def _stripped(path: Path) -> list[str]:
+    lines = [line.strip() for line in lines_of(path)]
+    if not lines:
         raise DataError(f"{path} is empty; give a file with one sentence a line.")
-    return iter(text.removesuffix("\n").split("\n"))
+    return lines
 
 
 def _read_table(path: Path, labelled: bool) -> Table:
@@ -143,10 +135,16 @@ def _read_table(path: Path, labelled: bool) -> Table:
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """A TSV's rows by name, with their lines."""
-    lines = _lines(path)
-    names = next(lines).rstrip("\r").split("\t")
+    lines = lines_of(path)
+    header = next(lines, None)
+    if header is None:
+        raise DataError(f"{path} is empty; give a file with a pair in each row.")
+    names = header.rstrip("\r\n").split("\t")
+    if len(set(names)) < len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        raise DataError(f"{path}:1: two columns are called {excerpt(twice)}; rename one.")
     for number, line in enumerate(lines, 2):
-        cells = line.rstrip("\r").split("\t")
+        cells = line.rstrip("\r\n").split("\t")
         if len(cells) != len(names):
             raise DataError(
                 f"{path}:{number}: {len(cells)} cells, but line 1 names {len(names)} columns ({', '.join(names)}); "
@@ -157,13 +155,10 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """A JSONL's objects, with their lines; empty lines are skipped."""
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(lines_of(path), 1):
         if not line.strip():
             continue
-        try:
-            row: Any = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{number}: this is no JSON ({error}); write one object a line.") from error
+        row = json_of(f"{path}:{number}", line)
         if not isinstance(row, dict):
             raise DataError(f'{path}:{number}: expected an object such as {{"source": "...", "target": "..."}}.')
         yield number, cast("dict[str, Any]", row)
@@ -177,7 +172,7 @@ def _checked(table: Table, labelled: bool, targets: Path | None = None) -> Table
         for row, value in enumerate(table.columns[name]):
             where = f"{targets}:{table.places[row][1]}" if targets and name == TARGET else table.where(row)
             if not isinstance(value, str):
-                raise DataError(f'{where}: "{name}" is {value!r}, not a text; write it in quotes.')
+                raise DataError(f'{where}: "{name}" is {excerpt(value)}, not a text; write it in quotes.')
             if not value.strip():
                 raise DataError(f"{where}: the {name} is empty; write the sentence, or leave the pair out.")
             stripped[name].append(value.strip())

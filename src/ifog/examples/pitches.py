@@ -5,13 +5,13 @@ Owns the form of lists of pitches. Takes paths, gives a `Table` with one row per
 
 from __future__ import annotations
 
-import json
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ifog.errors import DataError
+from ifog.examples.plain import excerpt, json_of, text_of
 from ifog.examples.series import split_part
 from ifog.examples.tables import Table
 
@@ -34,16 +34,12 @@ def read_pitches(path: str) -> Table:
         DataError: no such file or list, an empty piece, or something that is no pitch; says file, piece and step.
     """
     file, part = split_part(path)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: it can't be read as JSON ({error}); give lists of pitches.") from error
+    content = json_of(str(file), text_of(file))
     if isinstance(content, dict):
         lists = cast("dict[str, Any]", content)
         if part not in lists:
-            raise DataError(
-                f"{file}: it holds {', '.join(lists)}; name one of them, as in {file}[{next(iter(lists))}]."
-            )
+            first = next(iter(lists), "train")
+            raise DataError(f"{file}: it holds {', '.join(lists)}; name one of them, as in {file}[{first}].")
         content = lists[part]
     if not isinstance(content, list) or not content:
         raise DataError(f"{path}: there are no pieces; give a list of lists of lists of pitches.")
@@ -59,6 +55,6 @@ def _piano_roll(path: str, number: int, piece: Any) -> NDArray[np.uint8]:
     for t, pitches in enumerate(steps):
         for pitch in cast("list[Any]", pitches if isinstance(pitches, list) else [pitches]):
             if not isinstance(pitch, int) or not LOWEST_PITCH <= pitch < LOWEST_PITCH + PITCHES:
-                raise DataError(f"{path}: piece {number}, step {t + 1}: {pitch!r} is no pitch; give 21 to 108.")
+                raise DataError(f"{path}: piece {number}, step {t + 1}: {excerpt(pitch)} is no pitch; give 21 to 108.")
             roll[t, pitch - LOWEST_PITCH] = 1
     return roll

@@ -7,10 +7,12 @@ step. Never scales a value and never decides what is to be learned.
 from __future__ import annotations
 
 import csv
+import io
 import math
+import os.path
 import re
 import warnings
-import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 
 from ifog.errors import DataError
 from ifog.examples.dates import parse_date
+from ifog.examples.plain import excerpt, text_of
 from ifog.examples.tables import Table
 
 __all__ = ["SeriesTable", "interpolated", "joined", "read_series", "split_part"]
@@ -93,7 +96,7 @@ def split_part(path: str) -> tuple[Path, str | None]:
         ('8640:11520', None)
     """
     found = re.fullmatch(r"(.+)\[([^\[\]]*)\]", path)
-    if found is None or Path(path).exists():
+    if found is None or os.path.exists(path):
         return Path(path), None
     return Path(found[1]), found[2]
 
@@ -129,13 +132,14 @@ def read_series(
     file, part = split_part(path)
     names, rows, lines = _npz_rows(file) if file.suffix == ".npz" else _csv_rows(file)
     chosen, dated = _choose(file, names, rows, lines, columns, date)
+    places = {name: k for k, name in enumerate(names)}
     series: dict[str, NDArray[Any]] = {}
     for name in chosen:
-        values = _numbers(file, name, [row[names.index(name)] for row in rows], lines)
+        values = _numbers(file, name, [row[places[name]] for row in rows], lines)
         count = _filled(values) if name in open_end else len(values)
         values[:count] = interpolated(values[:count], f"{file}: column {name!r}", lines, missing)
         series[name] = values
-    dates = _dates(file, [[row[names.index(name)] for name in dated] for row in rows], lines) if dated else None
+    dates = _dates(file, [[row[places[name]] for name in dated] for row in rows], lines) if dated else None
     start, end = _bounds(file, part, len(rows), dates)
     return _table(path, file, series, dates, lines, start, end)
 
@@ -197,15 +201,13 @@ def interpolated(values: NDArray[Any], what: str, lines: Sequence[int], missing:
 
 def _csv_rows(file: Path) -> tuple[list[str], list[list[Any]], list[int]]:
     """The names of the columns, the rows as texts, and each row's line."""
+    text = text_of(file)
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            first = text.readline()
-            separator = max(",;\t", key=first.count)
-            text.seek(0)
-            reader = csv.reader(text, delimiter=separator)
-            found = [(row, reader.line_num) for row in reader if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file}: it can't be read as a table of numbers ({error}); give a CSV file.") from error
+        found = [(row, reader.line_num) for row in reader if row]
+    except csv.Error as error:
+        raise DataError(f"{file}:{reader.line_num}: it is no table of numbers ({error}); give a CSV file.") from error
     if not found:
         raise DataError(f"{file}: it is empty; give a CSV file with a line of column names and a row per time step.")
     names = [name.strip() for name in found[0][0]]
@@ -213,8 +215,9 @@ def _csv_rows(file: Path) -> tuple[list[str], list[list[Any]], list[int]]:
         names = [f"column{k + 1}" for k in range(len(names))]
     else:
         found = found[1:]
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{file}:1: the column {doubled[0]!r} is there twice; rename one.")
+    if len(set(names)) < len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        raise DataError(f"{file}:1: the column {excerpt(twice)} is there twice; rename one.")
     if not found:
         raise DataError(f"{file}: it has column names and no rows; give a row per time step.")
     for row, line in found:
@@ -227,21 +230,22 @@ def _csv_rows(file: Path) -> tuple[list[str], list[list[Any]], list[int]]:
 
 def _npz_rows(file: Path) -> tuple[list[str], list[list[Any]], list[int]]:
     """The same of the arrays of an NPZ file; a row's line is its number from 1."""
-    arrays: dict[str, NDArray[Any]] = {}
     try:
-        with np.load(file, allow_pickle=False) as opened:
-            for name in opened.files:
-                array = opened[name]
-                if array.ndim == 2:
-                    arrays |= {f"{name}_{k}": array[:, k] for k in range(array.shape[1])}
-                elif array.ndim == 1:
-                    arrays[name] = array
-                else:
-                    raise DataError(
-                        f"{file}: the array {name!r} has shape {array.shape}; give (time,) or (time, columns)."
-                    )
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        with file.open("rb") as content, np.load(content, allow_pickle=False) as opened:
+            found: dict[str, Any] = {name: opened[name] for name in opened.files}
+    except Exception as error:  # a damaged file leads numpy and zipfile into errors of every class
         raise DataError(f"{file}: it can't be read as NPZ without pickle ({error}); write it by np.savez.") from error
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, array in found.items():
+        shape = getattr(array, "shape", ())  # what is no array comes as bytes
+        if len(shape) not in (1, 2):
+            raise DataError(f"{file}: {excerpt(name)} has shape {shape}; give arrays (time,) or (time, columns).")
+        parts: dict[str, Any] = (
+            {name: array} if len(shape) == 1 else {f"{name}_{k}": array[:, k] for k in range(array.shape[1])}
+        )
+        if both := arrays.keys() & parts.keys():
+            raise DataError(f"{file}: two columns are called {excerpt(min(both))}; rename an array.")
+        arrays |= parts
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) != 1 or not all(lengths.values()):
         raise DataError(f"{file}: its arrays have lengths {lengths}; give one value per time step in each.")
@@ -258,7 +262,8 @@ def _number(cell: Any) -> float | None:
             return float(cell)
         except ValueError:
             return None
-    return float(cell) if np.issubdtype(np.asarray(cell).dtype, np.number) else None
+    kind = np.asarray(cell).dtype
+    return float(cell) if np.issubdtype(kind, np.integer) or np.issubdtype(kind, np.floating) else None
 
 
 def _numbers(file: Path, name: str, cells: Sequence[Any], lines: Sequence[int]) -> NDArray[np.float64]:
@@ -267,8 +272,8 @@ def _numbers(file: Path, name: str, cells: Sequence[Any], lines: Sequence[int]) 
         value = _number(cell)
         if value is None or math.isinf(value):
             raise DataError(
-                f"{file}:{lines[k]}: column {name!r} holds {cell!r}, which is no finite number; mend it, or leave the "
-                "column out."
+                f"{file}:{lines[k]}: column {excerpt(name)} holds {excerpt(cell)}, which is no finite number; mend "
+                "it, or leave the column out."
             )
         values[k] = value
     return values
@@ -323,7 +328,7 @@ def _as_date(cells: Sequence[Any]) -> np.datetime64 | None:
         year, month, *rest = (int(float(cell)) for cell in cells)
         day, hour, minute, second, *_ = [*rest, *(1, 0, 0, 0)[len(rest) :]]
         return np.datetime64(f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}", "s")
-    except ValueError:
+    except (ValueError, OverflowError, TypeError):
         return None
 
 
@@ -333,7 +338,7 @@ def _dates(file: Path, cells: Sequence[Sequence[Any]], lines: Sequence[int]) -> 
         found = _as_date(row)
         if found is None or np.isnat(found):
             raise DataError(
-                f"{file}:{lines[k]}: {' '.join(map(str, row))!r} is no date; write it as 2016-07-01 or "
+                f"{file}:{lines[k]}: {excerpt(' '.join(map(str, row)))} is no date; write it as 2016-07-01 or "
                 "2016-07-01 13:00:00, or name the columns " + ", ".join(_UNITS[:4]) + " ..."
             )
         dates[k] = found
@@ -360,7 +365,7 @@ def _bounds(file: Path, part: str | None, count: int, dates: NDArray[np.datetime
 def _row(file: Path, text: str, default: int, count: int, dates: NDArray[np.datetime64] | None) -> int:
     if not text:
         return default
-    if re.fullmatch(r"-?\d+", text):
+    if re.fullmatch(r"-?\d{1,15}", text):
         return int(text) + (count if text.startswith("-") else 0)
     when = parse_date(text)
     if when is None or dates is None:

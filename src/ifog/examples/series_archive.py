@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifog.errors import DataError
+from ifog.examples.plain import excerpt, lines_of
 from ifog.examples.series import Missing, interpolated
 from ifog.examples.tables import Table
 
@@ -35,10 +36,7 @@ def read_ts(path: Path, *, missing: Missing = "error") -> Table:
     Source:
         Löning et al. (2019), sktime, arXiv:1909.07872; Bagnall et al. (2018), The UEA archive, arXiv:1811.00075.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: it can't be read as text ({error}); give a .ts file.") from error
+    lines = list(lines_of(path))
     header, start = _header(path, lines)
     labels = header["classlabel"][1:] if header.get("classlabel", ["false"])[0].lower() == "true" else None
     series: list[NDArray[np.float32]] = []
@@ -51,7 +49,7 @@ def read_ts(path: Path, *, missing: Missing = "error") -> Table:
         where = f"{path}:{number}"
         if labels is not None and label.strip() not in labels:
             raise DataError(
-                f"{where}: the class {label.strip()!r} is none of those in the header: {', '.join(labels)}."
+                f"{where}: the class {excerpt(label.strip())} is none of those in the header: {', '.join(labels)}."
             )
         series.append(_series(where, dimensions, number, missing))
         if series[-1].shape[1] != series[0].shape[1]:
@@ -79,7 +77,7 @@ def _header(path: Path, lines: Sequence[str]) -> tuple[dict[str, list[str]], int
         if not words or line.startswith("#"):
             continue
         if not line.startswith("@"):
-            raise DataError(f"{path}:{number}: {line[:40]!r} stands before @data; is this a .ts file?")
+            raise DataError(f"{path}:{number}: {excerpt(line)} stands before @data; is this a .ts file?")
         if words[0].lower() == "@data":
             if header.get("timestamps", ["false"])[0].lower() == "true":
                 raise DataError(f"{path}: @timeStamps true: times beside the values aren't read; give values alone.")
@@ -96,8 +94,8 @@ def _series(where: str, dimensions: Sequence[str], number: int, missing: Missing
             values = np.array([float("nan" if v.strip() == "?" else v) for v in dimension.split(",")])
         except ValueError as error:
             raise DataError(f"{what}: {error}; give numbers separated by commas, ? where one is missing.") from error
-        if np.isinf(values).any():
-            raise DataError(f"{what}: a value is infinite; give finite numbers.")
+        if (np.abs(values) > np.finfo(np.float32).max).any():
+            raise DataError(f"{what}: a value is infinite, or too large for single precision; give finite numbers.")
         columns.append(interpolated(values, what, [number] * len(values), missing))
     lengths = [len(column) for column in columns]
     if len(set(lengths)) != 1:

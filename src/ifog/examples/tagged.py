@@ -9,13 +9,13 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from ifog.errors import ConfigError, DataError
+from ifog.examples.plain import excerpt, json_of, lines_of
 from ifog.examples.tables import Table
 from ifog.writing import write_atomically
 
@@ -121,36 +121,15 @@ def where_word(table: Table, row: int, word: int) -> str:
     return f"{table.places[row][0]}:{original.first + original.words[word]}"
 
 
-def _lines(path: str | Path) -> list[str]:
-    """A text file's lines with their ends, gzipped or not.
-
-    Raises:
-        DataError: it can't be read, or isn't UTF-8; names the line.
-    """
-    file = Path(path)
-    try:
-        content = file.read_bytes()
-        content = gzip.decompress(content) if file.suffix.lower() == ".gz" else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}.") from error
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{line}: this isn't UTF-8 text ({error.reason}); convert the file to UTF-8.") from error
-    return re.findall(r"[^\n]*\n|[^\n]+$", text)  # str.splitlines would also cut at what occurs within words
-
-
 # --- files with a word per line ---------------------------------------------------------------------------------------
 
 Read = Iterable[tuple[list[str], list[str], Original]]
 
 
 def _read_columns(name: str, words: str | None, tags: str | None, labelled: bool) -> Read:
-    lines = _lines(name)
     width = 0
     word = _number("words", words or "1")
-    for first, block, rows in _blocks(lines, _mark_column):
+    for first, block, rows in _blocks(lines_of(name), _mark_column):
         fields: list[list[str]] = []
         for row in rows:
             line, parts = first + row, _columns(block[row])
@@ -163,6 +142,8 @@ def _read_columns(name: str, words: str | None, tags: str | None, labelled: bool
                     f"{name}:{line}: {len(parts)} columns where the lines before have {width}; give one word per line, "
                     "each with all columns, and a blank line between sentences."
                 )
+            tag = _number("tags", tags) if tags else width
+            _check_filled(f"{name}:{line}", parts[word - 1], parts[tag - 1] if labelled else None)
             fields.append(parts)
         tag = _number("tags", tags) if tags else width
         yield (
@@ -185,9 +166,15 @@ def _check_columns(where: str, width: int, word: int, tag: int, last: bool, labe
             )
 
 
+def _check_filled(where: str, word: str, tag: str | None) -> None:
+    if not word or tag == "":
+        lacking = f"the word {excerpt(word)} has an empty tag" if word else "a word is empty"
+        raise DataError(f"{where}: {lacking}; fill it in, or leave the word out.")
+
+
 def _number(option: str, text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"{option} is {text!r}, but columns without names are numbered; give 1 for the first.")
+    if not re.fullmatch(r"[1-9]\d{0,8}", text):
+        raise ConfigError(f"{option} is {excerpt(text)}, but columns without names are numbered; give 1 for the first.")
     return int(text)
 
 
@@ -205,7 +192,7 @@ def _mark_column(line: str) -> Mark:
 
 def _read_conllu(name: str, words: str | None, tags: str | None, labelled: bool) -> Read:
     word, tag = _field("words", words or "form"), _field("tags", tags or "upos")
-    for first, block, rows in _blocks(_lines(name), _mark_conllu):
+    for first, block, rows in _blocks(lines_of(name), _mark_conllu):
         fields: list[list[str]] = []
         for row in rows:
             where, parts = f"{name}:{first + row}", block[row].rstrip("\r\n").split("\t")
@@ -216,11 +203,14 @@ def _read_conllu(name: str, words: str | None, tags: str | None, labelled: bool)
                 )
             if parts[0] != str(len(fields) + 1):
                 raise DataError(
-                    f"{where}: the word's id is {parts[0]!r} where {len(fields) + 1} comes next; number the words of "
-                    "each sentence from 1 and put a blank line between sentences."
+                    f"{where}: the word's id is {excerpt(parts[0])} where {len(fields) + 1} comes next; number the "
+                    "words of each sentence from 1 and put a blank line between sentences."
                 )
             if labelled and tag == _FIELDS.index("upos") and parts[tag] == "_":
-                raise DataError(f"{where}: the word {parts[word]!r} has no tag (upos is _); tag it, or leave it out.")
+                raise DataError(
+                    f"{where}: the word {excerpt(parts[word])} has no tag (upos is _); tag it, or leave it out."
+                )
+            _check_filled(where, parts[word], parts[tag] if labelled else None)
             fields.append(parts)
         yield (
             [parts[word] for parts in fields],
@@ -242,7 +232,7 @@ def _mark_conllu(line: str) -> Mark:
     return "beside" if beside else "word"
 
 
-def _blocks(lines: Sequence[str], mark: Callable[[str], Mark]) -> list[tuple[int, list[str], list[int]]]:
+def _blocks(lines: Iterable[str], mark: Callable[[str], Mark]) -> list[tuple[int, list[str], list[int]]]:
     """The sentences: the number of the first line, the lines, and which of them are words.
 
     Every line is in exactly one: what stands before a sentence's first word belongs to it, and what stands after the
@@ -272,14 +262,11 @@ def _blocks(lines: Sequence[str], mark: Callable[[str], Mark]) -> list[tuple[int
 
 
 def _read_jsonl(name: str, words: str | None, tags: str | None, labelled: bool) -> Read:
-    for number, line in enumerate(_lines(name), 1):
+    for number, line in enumerate(lines_of(name), 1):
         where = f"{name}:{number}"
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: this is no JSON ({error.msg}); give one object per line.") from error
+        row = json_of(where, line)
         if not isinstance(row, dict):
             raise DataError(f'{where}: no object; give lines such as {{"words": ["Hello"], "tags": ["INTJ"]}}.')
         values = cast("dict[str, Any]", row)
@@ -289,6 +276,8 @@ def _read_jsonl(name: str, words: str | None, tags: str | None, labelled: bool) 
         marked = _strings(where, values, tags or "tags") if labelled else []
         if labelled and len(marked) != len(sentence):
             raise DataError(f"{where}: {len(marked)} tags for {len(sentence)} words; give each word one tag.")
+        for number_of_word, word in enumerate(sentence):
+            _check_filled(where, word, marked[number_of_word] if labelled else None)
         yield sentence, marked, Original("jsonl", number, (line,), (), tags or "tags")
 
 

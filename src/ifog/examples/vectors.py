@@ -5,9 +5,7 @@ Owns the reading. Takes a path, gives words and a matrix. Never downloads anythi
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifog.errors import DataError
+from ifog.examples.plain import excerpt, lines_of
 
 __all__ = ["Vectors", "read_vectors"]
 
@@ -56,7 +55,7 @@ def read_vectors(path: str | Path, *, words: Container[str] | None = None, limit
     """
     rows: dict[str, NDArray[np.float32]] = {}
     size = header = 0
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(lines_of(path), 1):
         if number == 1 and _is_header(line):
             header = 1
             continue
@@ -66,7 +65,7 @@ def read_vectors(path: str | Path, *, words: Container[str] | None = None, limit
         size = size or len(parts) - 1
         if size < 1 or len(parts) <= size:
             wanted = f"a word and {size} numbers" if size else "a word and its numbers"
-            raise DataError(f"{path}:{number}: {wanted} with blanks between them are expected, not {line[:40]!r}.")
+            raise DataError(f"{path}:{number}: {wanted} with blanks between them are expected, not {excerpt(line)}.")
         word = " ".join(parts[:-size])
         if word in rows or (words is not None and word not in words):
             continue
@@ -76,19 +75,6 @@ def read_vectors(path: str | Path, *, words: Container[str] | None = None, limit
     return Vectors(tuple(rows), np.stack(list(rows.values())) if rows else np.zeros((0, size), np.float32))
 
 
-def _lines(path: str | Path) -> Iterator[str]:
-    """One line after the other: such files are larger than what is kept of them."""
-    number = 0
-    try:
-        with gzip.open(path) if str(path).lower().endswith(".gz") else open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}:{number}: this isn't UTF-8 text ({error.reason}); convert the file.") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}.") from error
-
-
 def _is_header(line: str) -> bool:
     parts = line.split()
     return len(parts) == 2 and all(part.isdecimal() for part in parts)
@@ -96,9 +82,12 @@ def _is_header(line: str) -> bool:
 
 def _numbers(where: str, parts: list[str]) -> NDArray[np.float32]:
     try:
-        values = np.array(parts, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+            values = np.array(parts, dtype=np.float32)
     except ValueError as error:
-        raise DataError(f"{where}: something other than a number follows the word ({error}).") from error
+        raise DataError(
+            f"{where}: something other than a number follows the word ({excerpt(str(error), 80)})."
+        ) from error
     if not np.isfinite(values).all():
         raise DataError(f"{where}: the vector holds NaN or infinity; leave the word out.")
     return values

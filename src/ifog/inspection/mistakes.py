@@ -126,4 +126,7 @@ def draw_confusion(cases: list[Case], path: Path) -> None:
         if count:
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=8)
-    figure.savefig(path)
+    try:
+        figure.savefig(path)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}; end the name in .html, .png, .pdf or .svg.") from error

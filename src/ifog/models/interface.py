@@ -119,9 +119,10 @@ class ModelConfig:
     def shares(self, *names: str) -> None:
         """Refuses fields that are no shares, from 0 to below 1."""
         for name in names:
-            if not 0.0 <= getattr(self, name) < 1.0:
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0.0 <= value < 1.0:
                 raise ConfigError(
-                    f"{type(self).__name__}: {name} is {getattr(self, name)!r}, but it is a share: give a number from "
+                    f"{type(self).__name__}: {name} is {value!r}, but it is a share: give a number from "
                     "0 to below 1, for example 0.2."
                 )
 

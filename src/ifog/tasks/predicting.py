@@ -18,6 +18,7 @@ from ifog.errors import DataError, RunError
 from ifog.examples import Examples, Table
 from ifog.tasks.beginning import Files, Run, listed, opened, paths_of
 from ifog.tasks.kinds import KINDS, find
+from ifog.tasks.prepared import checked, described
 from ifog.training import load_weights, seed_all
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def evaluate(
     models = [load(directory.path, cell=cell) for directory in directories]
     with torch.no_grad():
         if files is None:
-            return kind.figures(models, encoding, Examples.open(directories[0].path / "validation.examples"))
+            return kind.figures(models, encoding, Examples.open(checked(directories[0], "validation.examples")))
         table = table_of(kind, files, options_of(directories[0]))
         return kind.figures(models, encoding, encoding.encode(table), table)
 
@@ -143,19 +144,20 @@ def predict(
 
 def model_of(run: RunDirectory, cell: Cell | None) -> Any:
     """The run's model with fresh weights, drawn from its seed."""
-    options = options_of(run)
-    if cell is None and options.cell not in cells.CATALOGUE:
-        raise RunError(
-            f"{run.path} was trained with a cell of your own, {options.cell}, which the catalogue doesn't hold; "
-            f"import the cell in Python and give it, as in ifog.load({str(run.path)!r}, cell={options.cell})."
-        )
-    if (found := equations_of(options, cell)) != run.config.get("equations"):
-        raise RunError(
-            f"{run.path} was trained with a cell {options.cell} of other equations: {run.config.get('equations')}; "
-            f"the one at hand has {found}. Give the cell that was trained with cell=, or train anew."
-        )
-    seed_all(options.seed)
-    return kind_of(run).build(encoding_of(run), options, cell)
+    options, encoding = options_of(run), encoding_of(run)
+    with described(run):
+        if cell is None and options.cell not in cells.CATALOGUE:
+            raise RunError(
+                f"{run.path} was trained with a cell of your own, {options.cell}, which the catalogue doesn't hold; "
+                f"import the cell in Python and give it, as in ifog.load({str(run.path)!r}, cell={options.cell})."
+            )
+        if (found := equations_of(options, cell)) != run.config.get("equations"):
+            raise RunError(
+                f"{run.path} was trained with a cell {options.cell} of other equations: {run.config.get('equations')}; "
+                f"the one at hand has {found}. Give the cell that was trained with cell=, or train anew."
+            )
+        seed_all(options.seed)
+        return kind_of(run).build(encoding, options, cell)
 
 
 def equations_of(options: TaskOptions, cell: Cell | None) -> list[str]:
@@ -168,10 +170,15 @@ def kind_of(run: RunDirectory) -> Kind:
     """What a run learned.
 
     Raises:
-        RunError: a kind that this version doesn't know.
+        RunError: a kind that this version doesn't know, or a config.json that was damaged.
     """
+    checked(run, "config.json")
     task = run.config.get("task")
-    if task not in KINDS:
+    if task == "language":
+        raise RunError(
+            f"{run.path} is a language model, which learned from a text; give a run that learned from examples."
+        )
+    if not isinstance(task, str) or task not in KINDS:
         raise RunError(
             f"{run.path}: config.json is of the task {task!r}, which this version doesn't know; it knows language, "
             f"{', '.join(KINDS)}. Was it written by a newer ifog?"
@@ -188,7 +195,8 @@ def options_of(run: RunDirectory) -> Any:
     kind, values = kind_of(run), run.config.get("options")
     if not isinstance(values, dict):
         raise RunError(f"{run.path}: config.json lacks the options; it is damaged: restore it, or train anew.")
-    return kind.options.given(**values)
+    with described(run):
+        return kind.options.given(**values)
 
 
 def encoding_of(run: RunDirectory) -> Encoding:
@@ -197,7 +205,9 @@ def encoding_of(run: RunDirectory) -> Encoding:
     Raises:
         RunError: encoding.json is missing or damaged.
     """
-    return kind_of(run).restore(run.read_json("encoding.json"))
+    values = run.read_json(checked(run, "encoding.json").name)
+    with described(run):
+        return kind_of(run).restore(values)
 
 
 def _joined(runs: Run | Files | Sequence[Run | Files]) -> tuple[list[RunDirectory], Kind, Encoding]:
@@ -205,6 +215,7 @@ def _joined(runs: Run | Files | Sequence[Run | Files]) -> tuple[list[RunDirector
     directories = [opened(run) for run in listed(runs)]
     first = directories[0]
     for other in directories[1:]:
+        checked(other, "encoding.json")
         same = other.config.get("task") == first.config.get("task")
         if not same or other.read_json("encoding.json") != first.read_json("encoding.json"):
             raise RunError(

@@ -39,6 +39,7 @@ from ifog.tasks.predicting import (
     read,
     table_of,
 )
+from ifog.tasks.prepared import checked, described, sealed
 from ifog.training import fit, parse_budget
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _prepare(
     task.train.save(run.path / "train.examples")
     task.validation.save(run.path / "validation.examples")
     run.write_json("encoding.json", encoding.to_dict())
-    run.write_config({
+    run.write_config(sealed(run, {
         "ifog": ifog.__version__,
         "task": kind.name,
         "source": table.source,
@@ -215,16 +216,18 @@ def _prepare(
         "notes": list(encoding.notes),
         "equations": equations_of(options, cell),
         "options": options.to_dict(),
-    })  # fmt: skip
+    }))  # fmt: skip
 
 
 def _fit(run: RunDirectory, cell: Cell | None, progress: Progress | None) -> Run:
     """Train from the last checkpoint or the start, then judge the best weights on all validation examples."""
     kind, options, encoding = kind_of(run), options_of(run), encoding_of(run)
-    train, validation = (Examples.open(run.path / f"{name}.examples") for name in ("train", "validation"))
+    train, validation = (Examples.open(checked(run, f"{name}.examples")) for name in ("train", "validation"))
     model = model_of(run, cell)
     task = _task(kind, encoding, train, validation, options)
-    result = fit(model, task, options.training(), run, progress=progress)
+    with described(run):
+        configuration = options.training()
+    result = fit(model, task, configuration, run, progress=progress)
     metrics: dict[str, float] = {}
     if not result.interrupted and rank() == 0:
         with torch.no_grad():

@@ -18,6 +18,7 @@ from ifog.examples import Table
 from ifog.tasks.beginning import paths_of
 from ifog.tasks.jobs import train
 from ifog.tasks.kinds import HIGHER, find, guess
+from ifog.tasks.language_options import LanguageOptions
 from ifog.training import SilentProgress
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ class Range:
     low: float
     high: float
 
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """The values that tell whether all can be."""
+        return self.low, self.high
+
     def suggest(self, trial: optuna.Trial, name: str) -> Any:
         """A value of it."""
         log = self.low > 0 and self.high >= 10 * self.low
@@ -52,6 +58,11 @@ class Choices:
     """One of several values."""
 
     values: tuple[Any, ...]
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """The values that tell whether all can be."""
+        return self.values
 
     def suggest(self, trial: optuna.Trial, name: str) -> Any:
         """A value of it."""
@@ -142,15 +153,19 @@ def tune(
     import optuna
 
     space = parse_space(search)
+    if trials < 1:
+        raise ConfigError(f"trials is {trials}, but it counts runs: give 1 or more.")
     if both := sorted(space.keys() & fixed.keys()):
         raise ConfigError(f"search: {', '.join(both)} is both searched and given; drop one of the two.")
     name = task or guess([] if files is None else paths_of(files))  # pyright: ignore[reportArgumentType]
     metric = "loss" if name == "language" else _metric(find(name), files, fixed)
+    _check(name, space, fixed)
     folder = Path(out)
+    kept = _storage(storage, folder)
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
-        storage=_storage(storage, folder),
+        storage=kept,
         study_name=folder.resolve().name,
         direction="maximize" if metric in HIGHER else "minimize",
         sampler=optuna.samplers.TPESampler(seed=None),
@@ -175,6 +190,16 @@ def tune(
 
     study.optimize(objective, n_trials=trials, catch=(TrainingError,), callbacks=[after])
     return _found(study, metric, folder)
+
+
+def _check(task: str, space: Mapping[str, Range | Choices], fixed: Mapping[str, Any]) -> None:
+    """Refuses what no trial could be made with, before anything is written."""
+    options = LanguageOptions if task == "language" else find(task).options
+    known = {field.name for field in dataclasses.fields(options)} - {"budget"}
+    given = {name: value for name, value in fixed.items() if name in known}
+    for name, values in space.items():
+        for value in values.ends:
+            options.given(**{**given, name: value})
 
 
 class _Judge(SilentProgress):
@@ -230,13 +255,20 @@ def _storage(storage: str | None, folder: Path) -> Any:
     from optuna.storages.journal import JournalFileBackend
 
     if storage is None:
+        folder.mkdir(parents=True, exist_ok=True)
         return optuna.storages.JournalStorage(JournalFileBackend(str(folder / "study.journal")))
     if "://" not in storage:
         raise ConfigError(
             f"storage is {storage!r}, which is no URL; leave it out for a journal file, or give one such as "
             "postgresql://user:password@host/name."
         )
-    return optuna.storages.RDBStorage(storage)
+    try:
+        return optuna.storages.RDBStorage(storage)
+    except Exception as error:  # SQLAlchemy and each database's driver have errors of their own
+        reason = str(error).split("\n")[0]
+        raise ConfigError(
+            f"storage {storage!r} can't be opened: {reason}. Mend the URL, or start the database."
+        ) from error
 
 
 def _value(text: str) -> Any:
