@@ -56,7 +56,9 @@ def test_every_option_of_a_task_is_on_the_command_line_with_its_meaning(task: st
     from ifog.tasks.kinds import find
 
     made = command(["--task", task])
-    named = {p.name: p for p in made.params if p.name not in {"files", "task", "out", "validation", "gradients", "help"}}
+    named = {
+        p.name: p for p in made.params if p.name not in {"files", "task", "out", "validation", "gradients", "help"}
+    }
     options = LanguageOptions if task == "language" else find(task).options
     fields = {field.name for field in dataclasses.fields(options)}
     assert {name.replace("_option", "_options") for name in named} == fields
