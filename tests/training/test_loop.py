@@ -221,16 +221,6 @@ def test_best_and_last_checkpoints_are_those_of_the_evaluations(tmp_path: Path) 
     assert load_weights(model, run, "last") == 6
 
 
-def test_a_task_says_which_checkpoint_is_best(tmp_path: Path) -> None:
-    class Highest(Scripted):
-        def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-            return -round(metrics["loss"]), metrics["loss"]
-
-    run = toys.prepare(tmp_path)
-    fit(toys.net(), Highest(2.2, 3.1, 2.9), config(evaluate_every=2), run)
-    assert (run.load("best").step, run.load("last").step) == (6, 6)  # 2.9 and 3.1 are both 3, then the lower counts
-
-
 def test_averaged_weights_are_evaluated_and_loaded(tmp_path: Path) -> None:
     seen: list[Tensor] = []
 

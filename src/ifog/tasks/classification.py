@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ifog.errors import ConfigError, DataError, RunError
+from ifog.errors import ConfigError, DataError
 from ifog.examples import Examples, Ragged, Table, Vocabulary, in_batches
 from ifog.examples.labelled import read_labelled, write_rows
 from ifog.examples.vocabulary import split_words
 from ifog.models.classifier import Classifier, ClassifierConfig
 from ifog.tasks.options import TaskOptions
+from ifog.tasks.prepared import plain, restored
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -169,7 +170,7 @@ class SequenceEncoding:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON values."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return plain(self)
 
 
 class Classification:
@@ -221,13 +222,7 @@ class Classification:
 
     def restore(self, values: Mapping[str, Any]) -> SequenceEncoding:
         """The encoding that `to_dict` described."""
-        try:
-            given: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}  # pyright: ignore[reportUnknownArgumentType]
-            return SequenceEncoding(**given)
-        except TypeError as error:
-            raise RunError(
-                f"encoding.json describes no texts and labels ({error}); it is damaged: train anew."
-            ) from error
+        return restored(SequenceEncoding, values)
 
     def build(self, encoding: SequenceEncoding, options: ClassificationOptions, cell: Cell | None) -> nn.Module:
         """A `Classifier`."""

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ifog.errors import ConfigError, DataError, RunError
+from ifog.errors import ConfigError, DataError
 from ifog.evaluation.forecasts import seasonal_error
 from ifog.examples import Examples, Ragged, Table
 from ifog.examples.dates import CALENDAR, calendar_features, following_dates, guess_season, step_of
 from ifog.examples.windows import window_examples
+from ifog.tasks.prepared import plain, restored
 
 if TYPE_CHECKING:
     from ifog.tasks.forecasting_options import ForecastOptions
@@ -119,7 +120,7 @@ class ForecastEncoding:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return plain(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ForecastEncoding:
@@ -128,13 +129,7 @@ class ForecastEncoding:
         Raises:
             RunError: values that describe none.
         """
-        given: dict[str, Any] = {
-            k: tuple(cast("list[Any]", v)) if isinstance(v, list) else v for k, v in values.items()
-        }
-        try:
-            return cls(**given)
-        except TypeError as error:
-            raise RunError(f"the run's encoding describes no forecaster ({error}); train anew.") from error
+        return restored(cls, values)
 
     def encode(self, table: Table, *, labelled: bool = True) -> Examples:
         """Chunks of windows, or whole series.

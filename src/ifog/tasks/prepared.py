@@ -1,16 +1,17 @@
 """Tell what training was prepared with from what was damaged since.
 
-Owns the checksums of a run's prepared files, which config.json holds. Takes run directories, gives errors that name the
-damaged file. Never knows what the files mean.
+Owns the checksums of a run's prepared files, which config.json holds, and how an encoding becomes JSON and back.
+Takes run directories and encodings, gives errors that name the damaged file. Never knows what the files mean.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zlib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ifog.errors import IfogError, RunError
 
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 
     from ifog.runs import RunDirectory
 
-__all__ = ["checked", "described", "sealed"]
+__all__ = ["checked", "described", "plain", "restored", "sealed"]
+
+E = TypeVar("E")
 
 _FILES = ("encoding.json", "train.examples", "validation.examples")
-_FILES_SUMS, _OWN_SUM = (
-    "checksums",
-    "checksum",
-)  # keys of config.json: of the files beside it, and of all its other keys
+# keys of config.json: the checksums of the files beside it, and that of all its other keys
+_FILES_SUMS, _OWN_SUM = "checksums", "checksum"
 
 
 def sealed(run: RunDirectory, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,6 +80,24 @@ def described(run: RunDirectory) -> Generator[None]:
             f"{run.path}: config.json and encoding.json describe no model that can be built ({error}). Restore them, "
             "or train anew."
         ) from error
+
+
+def plain(encoding: Any) -> dict[str, Any]:
+    """The fields of an encoding's dataclass as JSON values."""
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(encoding).items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def restored(kind: type[E], values: Mapping[str, Any]) -> E:
+    """The encoding that `plain` described.
+
+    Raises:
+        RunError: the values are not its fields.
+    """
+    given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}  # pyright: ignore[reportUnknownArgumentType]
+    try:
+        return kind(**given)
+    except TypeError as error:
+        raise RunError(f"encoding.json describes no {kind.__name__} ({error}); it is damaged: train anew.") from error
 
 
 def _of_values(config: Mapping[str, Any]) -> int:

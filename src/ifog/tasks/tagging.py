@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ifog.errors import ConfigError, DataError, RunError
+from ifog.errors import ConfigError, DataError
 from ifog.examples import Examples, Ragged, Table, Vocabulary
 from ifog.examples.chunks import in_chunks
 from ifog.examples.spans import span_scheme, to_iob1, to_iob2
@@ -24,6 +24,7 @@ from ifog.examples.vectors import read_vectors
 from ifog.examples.vocabulary import split_words
 from ifog.models.tagger import StreamingTagger, Tagger, TaggerConfig, labels_of
 from ifog.tasks.options import TaskOptions
+from ifog.tasks.prepared import restored
 from ifog.tasks.tagging_encoding import TaggingEncoding, normalised, strings_of
 
 if TYPE_CHECKING:
@@ -174,13 +175,7 @@ class Tagging:
 
     def restore(self, values: Mapping[str, Any]) -> TaggingEncoding:
         """The encoding that `to_dict` described."""
-        try:
-            plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}  # pyright: ignore[reportUnknownArgumentType]
-            return TaggingEncoding(**plain)
-        except TypeError as error:
-            raise RunError(
-                f"encoding.json describes no words and tags ({error}); it is damaged: train anew."
-            ) from error
+        return restored(TaggingEncoding, values)
 
     def build(self, encoding: TaggingEncoding, options: TaggingOptions, cell: Cell | None) -> nn.Module:
         """A `Tagger`; pretrained vectors are its first word vectors where their file is still there."""
@@ -247,15 +242,6 @@ class Tagging:
             [[encoding.tags[int(number)] for number in truth[row]] for row in range(len(truth))],
             [[encoding.tags[int(number)] for number in row] for row in made],
         )
-
-    def confusion(
-        self, models: Sequence[nn.Module], encoding: TaggingEncoding, examples: Examples
-    ) -> NDArray[np.int64]:
-        """How many words of each tag (rows) got which (columns), in the order of `encoding.tags`."""
-        made, _ = _answers(models, examples)
-        truth, count = cast("Ragged", examples.columns["tags"]).values.astype(np.int64), len(encoding.tags)
-        said = np.concatenate(made)
-        return np.bincount(truth * count + said, minlength=count * count).reshape(count, count)
 
     def predict(self, models: Sequence[nn.Module], encoding: TaggingEncoding, table: Table) -> Table:
         """The rows with "predicted", a list of tags each; a sentence that is a text is split into words and marks."""

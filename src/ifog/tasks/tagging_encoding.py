@@ -18,6 +18,7 @@ from ifog.errors import DataError
 from ifog.examples import Examples, Ragged, Table, Vocabulary
 from ifog.examples.spans import to_iob2
 from ifog.examples.tagged import where_word
+from ifog.tasks.prepared import plain
 
 __all__ = ["TaggingEncoding", "normalised", "strings_of"]
 
@@ -104,7 +105,7 @@ class TaggingEncoding:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON values."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return plain(self)
 
 
 def normalised(word: str, lower: bool, zero_digits: bool) -> str:
