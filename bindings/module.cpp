@@ -202,6 +202,13 @@ void pick_rows(std::uintptr_t out, std::uintptr_t source, std::int64_t stride, s
                     reinterpret_cast<const std::int64_t*>(rows), count, threads);
 }
 
+void number_rows(std::uintptr_t sizes, std::size_t steps, std::uintptr_t order, std::int64_t step, std::int64_t sequence,
+                 std::uintptr_t rows, std::uintptr_t back, std::size_t padded) {
+    ifog::number_rows(reinterpret_cast<const std::int64_t*>(sizes), steps, reinterpret_cast<const std::int64_t*>(order),
+                      step, sequence, reinterpret_cast<std::int64_t*>(rows), reinterpret_cast<std::int64_t*>(back),
+                      padded);
+}
+
 } // namespace
 
 NB_MODULE(_engine, m) {
@@ -226,6 +233,9 @@ NB_MODULE(_engine, m) {
     m.def("pick_rows", &pick_rows, nb::arg("out"), nb::arg("source"), nb::arg("stride"), nb::arg("width"),
           nb::arg("rows"), nb::arg("count"), nb::arg("threads"),
           "Row i of `out` becomes row rows[i] of `source`, or zeros where that is negative; sizes are bytes.");
+    m.def("number_rows", &number_rows, nb::arg("sizes"), nb::arg("steps"), nb::arg("order"), nb::arg("step"),
+          nb::arg("sequence"), nb::arg("rows"), nb::arg("back"), nb::arg("padded"),
+          "Where the rows of packed sequences lie among padded ones, and back.");
     nb::class_<ifog::Program>(m, "Program", "The program of one step.")
         .def(nb::new_([](const Words& words) { return new ifog::Program(ifog::Program::decode(words)); }),
              nb::arg("words"));

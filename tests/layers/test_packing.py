@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 import ifog
 from ifog.cells import get, variational, zoneout
 from ifog.kernels.loading import available
-from ifog.kernels.rows import pick
+from ifog.kernels.rows import numbers, pick
 from ifog.layers.masks import draw, extent
 from ifog.layers.packing import Packing
 from ifog.layers.stack import Stack
@@ -164,7 +165,7 @@ def test_zoneout_and_one_mask_for_a_whole_sequence() -> None:
     packing = Packing.of(lengths, 7)
     torch.testing.assert_close(y, masked(layer)(x, lengths=lengths)[0])
     layer = ifog.Recurrent(variational(get("lstm"), 0.5, 0.0), 4, 6)
-    (mask,) = draw(layer.plans[0].graph, span._replace(packing=packing), torch.zeros(3, 6), True)
+    (mask,) = draw(layer.plans[0].graph, replace(span, packing=packing), torch.zeros(3, 6), True)
     assert mask.shape == (1, 14, 6)
     spread = packing.unpack(mask)
     for b, n in enumerate(map(int, lengths)):
@@ -197,3 +198,20 @@ def test_bf16_inference_gives_all_states_whole() -> None:
         alone = layer(x)[1]
     for a, b in zip(alone, layer(x)[1], strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("time_first", [True, False])
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+def test_packed_rows_are_numbered_as_they_lie(lengths: list[int], time_first: bool) -> None:
+    steps = 14
+    order = torch.tensor(lengths).argsort(descending=True, stable=True).tolist()
+    wanted = [
+        t * len(lengths) + sequence if time_first else sequence * steps + t
+        for t in range(max(lengths))
+        for sequence in order
+        if lengths[sequence] > t
+    ]
+    sizes = [sum(n > t for n in lengths) for t in range(max(lengths))]
+    rows, back = numbers(torch.tensor(sizes), torch.tensor(order), steps, time_first=time_first)
+    assert rows.tolist() == wanted
+    assert back.tolist() == [wanted.index(row) if row in wanted else -1 for row in range(steps * len(lengths))]

@@ -58,6 +58,12 @@ class Engine(Protocol):
         """Row i of `out` becomes row `rows[i]` of `source`, or zeros where that is negative; sizes are bytes."""
         ...
 
+    def number_rows(
+        self, sizes: int, steps: int, order: int, step: int, sequence: int, rows: int, back: int, padded: int
+    ) -> None:
+        """Where the rows of packed sequences lie among `padded` ones that are `step` and `sequence` apart, and back."""
+        ...
+
     def use_openmp(self, gomp_parallel: int) -> None:
         """Where torch's OpenMP library starts its threads."""
         ...

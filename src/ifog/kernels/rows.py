@@ -14,7 +14,7 @@ from torch import Tensor
 from ifog.kernels.cpu import allocate
 from ifog.kernels.loading import loaded_engine
 
-__all__ = ["pick"]
+__all__ = ["numbers", "pick"]
 
 
 def pick(value: Tensor, rows: Tensor, back: Tensor) -> Tensor:
@@ -26,6 +26,27 @@ def pick(value: Tensor, rows: Tensor, back: Tensor) -> Tensor:
         back: `(M,)` likewise: which row of the result each row of `value` became, negative: none.
     """
     return cast("Tensor", _Pick.apply(value, rows, back))
+
+
+def numbers(sizes: Tensor, order: Tensor, steps: int, *, time_first: bool = True) -> tuple[Tensor, Tensor]:
+    """Where the rows of packed sequences lie among padded ones, `T * B` rows, or `B * T` of them.
+
+    Args:
+        sizes: How many sequences each step has, int64, none more than the step before.
+        order: Which sequence each row of a step is, `(B,)` int64.
+        steps: Of the padded tensor (T), at least as many as `sizes` has.
+        time_first: Whether the padded rows of a step, not those of a sequence, follow one another.
+
+    Returns:
+        For each packed row its padded one, and for each padded row its packed one, negative where there is none.
+    """
+    batch = len(order)
+    rows, back = (torch.empty(n, dtype=torch.int64) for n in (int(sizes.sum()), steps * batch))
+    loaded_engine().number_rows(
+        sizes.data_ptr(), len(sizes), order.data_ptr(), *((batch, 1) if time_first else (1, steps)),
+        rows.data_ptr(), back.data_ptr(), len(back),
+    )  # fmt: skip
+    return rows, back
 
 
 class _Pick(torch.autograd.Function):

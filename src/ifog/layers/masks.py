@@ -7,8 +7,8 @@ Takes sizes, gives tensors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -21,17 +21,24 @@ from ifog.shapes import Bool, Float, Int
 __all__ = ["Extent", "draw", "extent", "reversal"]
 
 
-class Extent(NamedTuple):
-    """Which steps count (`valid`, T B 1) and before which the state starts anew (`reset`, T B 1); None: all, never.
+@dataclass(frozen=True)
+class Extent:
+    """How long the sequences are, and before which steps the state starts anew (`reset`); None: as all steps, never.
 
-    These masks are of padded sequences, as the caller gave them, also where the layer packs the sequences.
+    The masks are of padded sequences, as the caller gave them, also where the layer packs the sequences.
     """
 
     steps: int
     lengths: Int[Tensor, "B"] | None
-    valid: Bool[Tensor, "T B 1"] | None
     reset: Bool[Tensor, "T B 1"] | None
     packing: Packing | None = None
+
+    @cached_property
+    def valid(self) -> Bool[Tensor, "T B 1"] | None:
+        """Which steps count; None: all."""
+        if self.lengths is None:
+            return None
+        return (torch.arange(self.steps, device=self.lengths.device).unsqueeze(1) < self.lengths).unsqueeze(-1)
 
     @property
     def masks(self) -> tuple[Tensor | None, Tensor | None]:
@@ -49,7 +56,6 @@ def extent(
     Raises:
         ShapeError: A shape, a type or a value that can't be meant.
     """
-    valid = None
     if lengths is not None:
         lengths = torch.as_tensor(lengths)
         if lengths.shape != (batch,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
@@ -58,14 +64,14 @@ def extent(
                 f"got {tuple(lengths.shape)} of {lengths.dtype}"
             )
         lengths = lengths.to(device)
-        if batch and not torch.compiler.is_compiling() and (int(lengths.min()) < 0 or int(lengths.max()) > steps):
-            raise ShapeError(
-                f"lengths: expected values from 0 to {steps}, the number of steps, "
-                f"got {int(lengths.min())} to {int(lengths.max())}"
-            )
-        valid = (torch.arange(steps, device=device).unsqueeze(1) < lengths).unsqueeze(-1)
-        if not torch.compiler.is_compiling() and bool(valid.all()):
-            lengths = valid = None
+        if not torch.compiler.is_compiling():
+            shortest, longest = map(int, lengths.aminmax()) if batch else (steps, steps)
+            if shortest < 0 or longest > steps:
+                raise ShapeError(
+                    f"lengths: expected values from 0 to {steps}, the number of steps, got {shortest} to {longest}"
+                )
+            lengths = lengths if shortest < steps else None
+    span = Extent(steps, lengths, None)
     if reset is not None:
         if reset.shape != (steps, batch) or reset.dtype != torch.bool:
             raise ShapeError(
@@ -73,9 +79,9 @@ def extent(
                 f"got {tuple(reset.shape)} of {reset.dtype}"
             )
         reset = reset.to(device).unsqueeze(-1)
-        if valid is not None:
-            reset = reset & valid  # past its end the state stays as it is
-    return Extent(steps, lengths, valid, reset)
+        # past its end the state stays as it is
+        span = replace(span, reset=reset if span.valid is None else reset & span.valid)
+    return span
 
 
 def reversal(span: Extent, device: torch.device) -> tuple[Callable[[Tensor], Tensor], Extent]:
@@ -92,7 +98,7 @@ def reversal(span: Extent, device: torch.device) -> tuple[Callable[[Tensor], Ten
         later = torch.cat([reset[1:], torch.zeros_like(reset[:1])])
         reset = torch.take_along_dim(later, order.unsqueeze(-1), 0)
     turn = span.packing.turn if span.packing else partial(_reorder, order=order)
-    return turn, span._replace(reset=reset)
+    return turn, replace(span, reset=reset)
 
 
 def _reorder(value: Tensor, order: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ifog.kernels.rows import pick
+from ifog.kernels.rows import numbers, pick
 from ifog.shapes import Int
 
 __all__ = ["Packing"]
@@ -73,18 +73,12 @@ class Packing:
     @cached_property
     def _time_first(self) -> tuple[Tensor, Tensor]:
         """For each packed row which of the `T * B` rows it is, and the other way round."""
-        step, place = self._places
-        return self._both(step * self.batch + self.order[place])
+        return numbers(torch.tensor(self.sizes), self.order, self.steps)
 
     @cached_property
     def _batch_first(self) -> tuple[Tensor, Tensor]:
         """Likewise of `B * T` rows."""
-        step, place = self._places
-        return self._both(self.order[place] * self.steps + step)
-
-    def _both(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        back = rows.new_full((self.steps * self.batch,), -1)
-        return rows, back.scatter_(0, rows, torch.arange(len(rows)))
+        return numbers(torch.tensor(self.sizes), self.order, self.steps, time_first=False)
 
     @cached_property
     def _turned(self) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -216,20 +217,19 @@ class Stack(nn.Module):
         span = extent(steps, batch, x.device, lengths, reset)
         start = self.first_states(batch, x if x.is_floating_point() else self.like(x))
         states = start if states is None else states
-        if span.valid is None or self.packing_obstacle(gates=gates) or not bool(span.valid.any()):
+        if span.lengths is None or self.packing_obstacle(gates=gates) or not span.lengths.any():
             if span.valid is not None and x.is_floating_point():
                 x = torch.where(span.valid, x, 0.0)  # what pads a sequence may be anything, and has no gradient
             return self.through(x, states, start, span, gates)
-        assert span.lengths is not None
         packing = Packing.of(span.lengths, steps)
         states, start = [packing.sort(s) for s in states], [packing.sort(s) for s in start]
-        y, last, named = self.through(packing.pack(x), states, start, span._replace(packing=packing), gates)
+        y, last, named = self.through(packing.pack(x), states, start, replace(span, packing=packing), gates)
         named = {name: packing.unpack(value) for name, value in named.items()}
         return packing.unpack(y), [packing.unsort(s) for s in last], named
 
     def unroll_packed(self, data: Tensor, sizes: Tensor, states: States) -> tuple[Tensor, States]:
         """Runs `data` `(N, D)` of a `PackedSequence` where nothing hinders it; states are in the packed order."""
-        span = Extent(len(sizes), None, None, None, Packing.of_sizes(sizes, len(states[0][0])))
+        span = Extent(len(sizes), None, None, Packing.of_sizes(sizes, len(states[0][0])))
         y, last, _ = self.through(data.unsqueeze(0), states, states, span, False)
         return y.squeeze(0), last
 
@@ -263,7 +263,7 @@ class Stack(nn.Module):
         gates: bool,
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         plan = self.plans[layer]
-        choice = self.choice(layer, masked=span.valid is not None or span.reset is not None, gates=gates)
+        choice = self.choice(layer, masked=span.lengths is not None or span.reset is not None, gates=gates)
         shared = self.shared_parameters(layer, direction) if choice.backend == "cpu" and 0 not in x.shape[:2] else None
         parameters: Mapping[str, Tensor] = {}
         if shared is None:
@@ -281,7 +281,7 @@ class Stack(nn.Module):
         if turn is not None:
             output = turn(output)
             named = {name: turn(value) for name, value in named.items()}
-        if span.valid is not None and span.packing is None:
+        if span.packing is None and span.valid is not None:
             named = {name: torch.where(span.valid, value, 0.0) for name, value in named.items()}
         return output, final, named
 
