@@ -6,13 +6,13 @@ from ifog.compiler.tracing import cell
 
 
 @cell
-def lstm(x, h, c):
+def lstm(x, h, c, *, forget_bias=1.0, input_bias=0.0):
     """Long short-term memory, remembering by default.
 
     Hochreiter and Schmidhuber (1997), Long short-term memory; forget gate: Gers et al. (2000), Learning to forget.
     """
-    i = sigmoid(affine("i", x, h))
-    f = sigmoid(affine("f", x, h, bias=1.0))
+    i = sigmoid(affine("i", x, h, bias=input_bias))
+    f = sigmoid(affine("f", x, h, bias=forget_bias))
     o = sigmoid(affine("o", x, h))
     g = tanh(affine("g", x, h))
     c = f * c + i * g

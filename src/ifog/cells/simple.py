@@ -1,7 +1,7 @@
 """Networks of one layer: the plain recurrences that gates were invented to mend."""
 
 # pyright: basic
-from ifog.compiler.language import affine, concat, relu, sigmoid, tanh, weight
+from ifog.compiler.language import abs, affine, concat, matrix, product, relu, sigmoid, sign, tanh, weight
 from ifog.compiler.tracing import cell
 
 
@@ -49,6 +49,17 @@ def orthogonal_rnn(x, h):
     networks, arXiv:1312.6120.
     """
     return relu(affine("h", x, h, init={"h": "orthogonal"}))
+
+
+@cell
+def exprnn(x, h):
+    """expRNN: a matrix that stays orthogonal while it learns, and units that shrink a sum but keep its sign.
+
+    Lezcano-Casado and Martínez-Rubio (2019), Cheap orthogonal constraints in neural networks, arXiv:1901.08428.
+    """
+    W = matrix("W_h", h.size, h.size, init="rotations", orthogonal=True)
+    z = affine("", x, bias=None, init="he") + product(W, h)
+    return sign(z) * relu(abs(z) + weight("b"))
 
 
 @cell

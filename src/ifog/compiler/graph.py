@@ -37,13 +37,15 @@ class Parameter:
     """A trained array: a matrix `(rows, columns)` or a vector `(size,)`.
 
     `initial` is a number or the name of an initialiser; `dropout` is the share of entries that
-    training sets to zero, drawn once per sequence (Merity et al. 2018).
+    training sets to zero, drawn once per sequence (Merity et al. 2018). An `orthogonal` matrix stays orthogonal
+    while it learns.
     """
 
     name: str
     shape: tuple[int, ...]
     initial: float | str
     dropout: float = 0.0
+    orthogonal: bool = False
 
 
 class State(NamedTuple):

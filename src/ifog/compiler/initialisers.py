@@ -38,6 +38,16 @@ def _uniform(tensor: Tensor, hidden_size: int) -> None:
     nn.init.uniform_(tensor, -bound, bound)
 
 
+def _rotations(tensor: Tensor, hidden_size: int) -> None:
+    tensor.copy_(torch.eye(*tensor.shape))
+    angles = torch.empty(min(tensor.shape) // 2).uniform_(-math.pi, math.pi)
+    first = 2 * torch.arange(len(angles))
+    second = first + 1
+    tensor[first, first] = tensor[second, second] = angles.cos().to(tensor)
+    tensor[first, second] = angles.sin().to(tensor)
+    tensor[second, first] = -angles.sin().to(tensor)
+
+
 def _chrono(tensor: Tensor, hidden_size: int) -> None:
     tensor.copy_(torch.empty_like(tensor).uniform_(1.0, 99.0).log_())
 
@@ -46,6 +56,7 @@ INITIALISERS: dict[str, Callable[[Tensor, int], object]] = {
     "uniform": _uniform,  # ± 1/sqrt(H), torch.nn's
     "orthogonal": lambda tensor, hidden_size: nn.init.orthogonal_(tensor),  # Saxe et al. 2014
     "identity": _identity,  # Le et al. 2015
+    "rotations": _rotations,  # of pairs of columns, each by its own angle (Henaff et al. 2016)
     "xavier": lambda tensor, hidden_size: nn.init.xavier_uniform_(tensor),  # Glorot and Bengio 2010
     "he": lambda tensor, hidden_size: nn.init.kaiming_uniform_(tensor, nonlinearity="relu"),  # He et al. 2015
     "normal": lambda tensor, hidden_size: nn.init.normal_(tensor),
@@ -55,7 +66,7 @@ INITIALISERS: dict[str, Callable[[Tensor, int], object]] = {
     "chrono": _chrono,  # log of uniform(1, 99): memory of up to 100 steps (Tallec and Ollivier 2018)
 }
 
-_MATRICES_ONLY = {"orthogonal", "identity", "xavier", "he"}
+_MATRICES_ONLY = {"orthogonal", "identity", "rotations", "xavier", "he"}
 
 
 def check_initialiser(initial: object, shape: tuple[int, ...], where: Callable[[], str]) -> None:

@@ -26,12 +26,15 @@ Initial = float | str
 # parameters and products
 
 
-def matrix(name: str, rows: int, columns: int, init: Initial = "uniform") -> Matrix:
+def matrix(name: str, rows: int, columns: int, init: Initial = "uniform", *, orthogonal: bool = False) -> Matrix:
     """A matrix parameter of `rows` results and `columns` operands, called `name`.
 
-    Calling it again with the same name and shape gives the same parameter: weights can be shared.
+    Calling it again with the same name and shape gives the same parameter: weights can be shared. An `orthogonal` one
+    is square and keeps the length of what it multiplies, at the start and at every moment of training.
     """
-    _declare(Parameter(name, (rows, columns), init))
+    if orthogonal and rows != columns:
+        raise CellError(f"{locations.here()}: {name} is {rows} x {columns}; only a square matrix can stay orthogonal")
+    _declare(Parameter(name, (rows, columns), init, orthogonal=orthogonal))
     return Matrix(name, rows, columns)
 
 

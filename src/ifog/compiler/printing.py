@@ -154,7 +154,8 @@ def print_graph(graph: Graph) -> str:
     lines = [f"{graph.name}(x[{graph.input_size}], {states})"]
     for p in graph.parameters:
         drop = f" dropout {p.dropout:g}" if p.dropout else ""
-        lines.append(f"  {p.name}[{' x '.join(map(str, p.shape))}] starts {p.initial}{drop}")
+        kept = " stays orthogonal" if p.orthogonal else ""
+        lines.append(f"  {p.name}[{' x '.join(map(str, p.shape))}] starts {p.initial}{drop}{kept}")
     names: dict[int, list[str]] = {}
     for name, i in graph.names:
         names.setdefault(i, []).append(name)

@@ -58,7 +58,7 @@ def copying(count: int, delay: int, seed: int = 0) -> Table:
         seed: of the symbols.
 
     Returns:
-        Columns "words" and "tags", lists of `delay` + 20 strings: "0" to "7", "-" for nothing, "?" for the mark.
+        Columns "words" and "tags", lists of `delay` + 20 strings: "a" to "h", "-" for nothing, "?" for the mark.
 
     Source:
         Hochreiter and Schmidhuber (1997); in this form Arjovsky, Shah and Bengio (2016), Unitary evolution recurrent
@@ -73,7 +73,7 @@ def copying(count: int, delay: int, seed: int = 0) -> Table:
     words: list[list[str]] = []
     tags: list[list[str]] = []
     for row in symbols:
-        remembered = [str(x) for x in row]
+        remembered = ["abcdefgh"[x] for x in row]
         words.append([*remembered, *["-"] * delay, "?", *["-"] * (REMEMBERED - 1)])
         tags.append([*["-"] * (delay + REMEMBERED), *remembered])
     return Table({"words": words, "tags": tags}, _places("copying", count))

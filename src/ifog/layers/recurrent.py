@@ -18,6 +18,7 @@ from ifog.compiler.graph import Graph
 from ifog.compiler.initialisers import fill
 from ifog.compiler.planning import plan
 from ifog.errors import ConfigError
+from ifog.layers.orthogonal import keep_orthogonal
 from ifog.layers.stack import Stack, States
 
 __all__ = ["Recurrent"]
@@ -128,7 +129,11 @@ class Recurrent(Stack):
             for direction in range(self.directions):
                 suffix = self.suffix(layer, direction)
                 for parameter in p.graph.parameters:
-                    self.register_parameter(parameter.name + suffix, nn.Parameter(torch.empty(parameter.shape)))
+                    name = parameter.name + suffix
+                    self.register_parameter(name, nn.Parameter(torch.empty(parameter.shape)))
+                    if parameter.orthogonal:
+                        nn.init.eye_(self.get_parameter(name))
+                        keep_orthogonal(self, name)
                 if self.learned:
                     for name, n in zip(self.cell.states, p.graph.state_sizes, strict=True):
                         self.register_parameter(f"initial_{name}{suffix}", nn.Parameter(torch.empty(n)))
@@ -139,7 +144,11 @@ class Recurrent(Stack):
             for direction in range(self.directions):
                 suffix = self.suffix(layer, direction)
                 for parameter in p.graph.parameters:
-                    fill(self.get_parameter(parameter.name + suffix), parameter.initial, self.hidden_size)
+                    name = parameter.name + suffix
+                    value = torch.empty_like(getattr(self, name)) if parameter.orthogonal else self.get_parameter(name)
+                    fill(value, parameter.initial, self.hidden_size)
+                    if parameter.orthogonal:  # what is learned is how far to turn away from here
+                        setattr(self, name, value)
                 if self.learned:
                     for name in self.cell.states:
                         nn.init.zeros_(self.get_parameter(f"initial_{name}{suffix}"))
