@@ -193,8 +193,20 @@ def test_pretrained_vectors_fill_and_widen_the_vocabulary(tmp_path: Path):
     assert figures["accuracy_unknown"] == said[::2].count("DET") / 2  # a vector is no lesson
     with pytest.raises(ConfigError, match="vectors of 2 numbers, but embedding_size is 3"):
         encoding_of(PARTS, **{**chosen, "embedding_size": 3})
-    (tmp_path / "v.txt").unlink()
-    assert model_of(encoding, **chosen).embedding.weight.shape == (7, 2)
+
+
+def test_a_run_needs_its_pretrained_vectors_only_to_begin(tmp_path: Path):
+    import ifog
+
+    vectors = tmp_path / "v.txt"
+    vectors.write_text("cat 1 2\nsat 3 4\n")
+    table = table_of([["the", "cat", "sat"], ["cat"]], [["DET", "NOUN", "VERB"], ["NOUN"]])
+    chosen = {"vectors": str(vectors), "embedding_size": 2, "character_hidden_size": 0, "hidden_size": 2}
+    run = ifog.train(table, task="tag", validation=table, out=tmp_path / "run", steps=2, batch_size=2, **chosen)
+    before = ifog.evaluate(run)
+    vectors.write_text("cat one two\n")  # whoever reads it now finds that it has no numbers
+    assert ifog.evaluate(run) == before
+    assert ifog.resume(run.path).step == 2
 
 
 # --- judging ----------------------------------------------------------------------------------------------------------

@@ -113,6 +113,10 @@ class TaskOptions:
         """Steps of each sequence that one update learns from; 0: all. Kinds that can learn in chunks say how many."""
         return 0
 
+    def for_saved_weights(self) -> Self:
+        """These options without files that only the first weights of a run are made of."""
+        return self
+
     def counts(self, **meanings: str) -> None:
         """Refuses fields that are no whole numbers from 1 on.
 

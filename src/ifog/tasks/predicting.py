@@ -52,7 +52,7 @@ def load(run: Run | Files, which: Literal["best", "last"] = "best", *, cell: Cel
         RunError: no run, no checkpoint yet, a damaged one, or one of another architecture.
     """
     directory = opened(run)
-    model = model_of(directory, cell)
+    model = model_of(directory, cell, fresh=False)
     load_weights(model, directory, which)
     model.encoding = encoding_of(directory)
     return model.eval()
@@ -142,9 +142,11 @@ def predict(
 # What a run's directory says
 
 
-def model_of(run: RunDirectory, cell: Cell | None) -> Any:
-    """The run's model with fresh weights, drawn from its seed."""
+def model_of(run: RunDirectory, cell: Cell | None, *, fresh: bool = True) -> Any:
+    """The run's model with fresh weights, drawn from its seed, or else with any, for saved ones to take their place."""
     options, encoding = options_of(run), encoding_of(run)
+    if not fresh:
+        options = options.for_saved_weights()
     with described(run):
         if cell is None and options.cell not in cells.CATALOGUE:
             raise RunError(

@@ -223,7 +223,7 @@ def _fit(run: RunDirectory, cell: Cell | None, progress: Progress | None) -> Run
     """Train from the last checkpoint or the start, then judge the best weights on all validation examples."""
     kind, options, encoding = kind_of(run), options_of(run), encoding_of(run)
     train, validation = (Examples.open(checked(run, f"{name}.examples")) for name in ("train", "validation"))
-    model = model_of(run, cell)
+    model = model_of(run, cell, fresh=not run.has_checkpoint())
     task = _task(kind, encoding, train, validation, options)
     with described(run):
         configuration = options.training()

@@ -110,6 +110,10 @@ class TaggingOptions(TaskOptions):
         if self.chunk and self.output == "crf":
             raise ConfigError(_CHUNK_AND_CRF)
 
+    def for_saved_weights(self) -> TaggingOptions:
+        """Without pretrained vectors: saved weights have them in them, and their file may be gone or another."""
+        return dataclasses.replace(self, vectors=None)
+
     @property
     def steps_at_once(self) -> int:
         """The chunk."""
@@ -178,7 +182,7 @@ class Tagging:
         return restored(TaggingEncoding, values)
 
     def build(self, encoding: TaggingEncoding, options: TaggingOptions, cell: Cell | None) -> nn.Module:
-        """A `Tagger`; pretrained vectors are its first word vectors where their file is still there."""
+        """A `Tagger`; pretrained vectors are its first word vectors."""
         crf = options.output == "crf" or (options.output == "auto" and encoding.scheme is not None)
         if crf and options.chunk:
             raise ConfigError(_CHUNK_AND_CRF)
@@ -201,7 +205,7 @@ class Tagging:
             options=options.cell_options,
         )
         model = Tagger(config, cell)
-        if options.vectors is not None and Path(options.vectors).exists():
+        if options.vectors is not None:
             _fill(model, encoding, options)
         return model
 
