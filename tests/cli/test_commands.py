@@ -133,6 +133,17 @@ def test_standard_input_is_a_text_too(ifog, tmp_path: Path) -> None:
     assert "standard input" in RunDirectory.open(tmp_path / "run").config["source"]
 
 
+def test_training_on_examples_counts_examples_and_says_what_fits_them(ifog, tmp_path: Path) -> None:
+    films = tmp_path / "films.csv"
+    films.write_text("text,label\n" + "a joy,good\na bore,bad\n" * 8)
+    small = ["--steps", "3", "--hidden-size", "4", "--embedding-size", "4", "--batch-size", "4"]
+    out = tmp_path / "run"
+    for said in (ifog("train", films, "--out", out, *small).output, ifog("resume", out).output):
+        assert "All validation examples" in said
+        assert f"ifog predict {out}" in said
+        assert "ifog sample" not in said
+
+
 def test_a_finished_run_resumes_to_the_same_result(ifog, trained: Path, tmp_path: Path) -> None:
     copy = tmp_path / "moved"  # a run can be moved
     shutil.copytree(trained, copy)

@@ -20,7 +20,7 @@ def status(**changes: object) -> Status:
     values = {
         "step": 1200, "steps": None, "elapsed": 30.0, "budget": 90.0, "fraction": 1 / 3, "remaining": 60.4,
         "loss": 1.7321, "learning_rate": 0.00412, "gradient_norm": 0.5, "items_per_second": 84_725.4,
-        "metrics": {"bits_per_character": 2.4989},
+        "items": "tokens", "metrics": {"bits_per_character": 2.4989},
     }  # fmt: skip
     return Status(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -46,3 +46,9 @@ def test_hours_and_an_unknown_end_are_shown_too() -> None:
     assert "1:02:05 left" in shown(report, width=80)[0]
     report.logged(status(remaining=None))
     assert "left" not in shown(report, width=80)[0]
+
+
+def test_the_speed_is_told_in_what_the_task_counts() -> None:
+    report = Report()
+    report.logged(status(items="examples", items_per_second=12.0))
+    assert "12 examples/s" in shown(report, width=80)[1]

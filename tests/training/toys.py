@@ -47,6 +47,8 @@ class Net(nn.Module):
 class Language:
     """Streams over the text; the evaluation draws random numbers on purpose."""
 
+    items = "tokens"
+
     def __init__(self, batch_size: int = 4, steps: int = 8) -> None:
         self.batch_size = batch_size
         self.steps = steps

@@ -37,8 +37,7 @@ PLAIN_SECONDS = 5.0  # without a terminal, at most one line of progress in this 
 class Report(SilentProgress):
     """What happens in training, for people; `concluded` ends it with the result and what to do next."""
 
-    def __init__(self, items: str = "tokens") -> None:
-        self.items = items
+    def __init__(self) -> None:
         self.console = Console()
         self.bar = Progress(
             TextColumn("step {task.fields[step]}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
@@ -87,9 +86,10 @@ class Report(SilentProgress):
             raise typer.Exit(130)
         if not run.metrics:  # one of several processes; the first has the result
             return
-        language = self.items == "tokens"
+        config = RunDirectory.open(run.path).config
+        language = config.get("task") == "language"
         judged = "Whole validation text, state carried:" if language else "All validation examples:"
-        for note in RunDirectory.open(run.path).config.get("notes", ()):
+        for note in config.get("notes", ()):
             say(note)
         say(f"Done after {run.step} steps. {judged}", "bold")
         say(f"  {figures_line(run.metrics)}")
@@ -103,7 +103,7 @@ class Report(SilentProgress):
         for name, words in _WORDS.items():
             if name in status.metrics:
                 parts.append(words.format(status.metrics[name]))
-        speed = f"{status.items_per_second:,.0f} {self.items}/s"
+        speed = f"{status.items_per_second:,.0f} {status.items}/s"
         return " · ".join([*parts, speed, f"rate {status.learning_rate:.2g}"])
 
     def _print(self, text: str, style: str = "") -> None:
@@ -111,13 +111,9 @@ class Report(SilentProgress):
 
 
 @contextlib.contextmanager
-def reported(items: str = "tokens") -> Generator[Report]:
-    """A report whose live lines are taken away at the end, whatever happens.
-
-    Args:
-        items: what training counts, "tokens" or "examples".
-    """
-    report = Report(items)
+def reported() -> Generator[Report]:
+    """A report whose live lines are taken away at the end, whatever happens."""
+    report = Report()
     with (
         Live(report, console=report.console, transient=True) if report.console.is_terminal else contextlib.nullcontext()
     ):

@@ -44,7 +44,7 @@ def command(arguments: list[str]) -> TyperCommand:
 
         if values.pop("task") is None and task != "language":
             say(f"The file is made for the task {task}; --task chooses another.", "dim")
-        with reported("tokens" if task == "language" else "examples") as progress:
+        with reported() as progress:
             chosen = given(values, options)
             if gradients:
                 from ifog.inspection.along import watch_gradients

@@ -106,6 +106,11 @@ class NextToken:
     def __post_init__(self) -> None:
         self.characters = _characters(self.validation, self.tokenizer)
 
+    @property
+    def items(self) -> str:
+        """What the speed is told in."""
+        return "tokens"
+
     def batches(self, rank: int, world: int) -> Batches:
         """The endless chunks of this process's share of the streams."""
         return Streams(self.train, self.batch_size, self.sequence, rank=rank, world=world)

@@ -96,6 +96,11 @@ class Supervised:
     seed: int = 0
     chunk: int = 0
 
+    @property
+    def items(self) -> str:
+        """What the speed is told in."""
+        return "steps" if self.chunk else "examples"
+
     def batches(self, rank: int, world: int) -> ExampleBatches | ChunkBatches:
         """The endless batches of this process's share of the examples."""
         if self.chunk:

@@ -275,6 +275,7 @@ class _Loop:
             learning_rate=self._rate,
             gradient_norm=self._norm,
             items_per_second=self._speed,
+            items=self._task.items,
             metrics={**self._metrics, **smooth},
         )
 

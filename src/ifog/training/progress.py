@@ -28,6 +28,7 @@ class Status:
         learning_rate: Of the last step.
         gradient_norm: Of the last step, before clipping.
         items_per_second: What the task counts as items, since the record before.
+        items: What these are, such as "tokens".
         metrics: The task's own figures, and "smooth_loss" and "penalty" where these are on.
     """
 
@@ -41,6 +42,7 @@ class Status:
     learning_rate: float
     gradient_norm: float
     items_per_second: float
+    items: str
     metrics: Mapping[str, float]
 
 

@@ -41,6 +41,11 @@ class Batches(Protocol):
 class Task(Protocol):
     """Something to learn."""
 
+    @property
+    def items(self) -> str:
+        """What the figure "items" of `loss` counts, for people: "tokens", "examples"."""
+        ...
+
     def batches(self, rank: int, world: int) -> Batches:
         """This process's share of the training batches, on the CPU."""
         ...
