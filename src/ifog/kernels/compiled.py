@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
@@ -62,26 +63,38 @@ def run(
     if torch.compiler.is_compiling():  # a tracer can't look into the engine
         given = () if weights is None else weights.tensors
         return operators.run(plan_, inputs, names, half, weights.shared if weights else None, given)
-    fused = plan(plan_.graph, fused=True)
-    gates = {name: i for name, i in fused.graph.names if name in names}
     if weights is None:
         weights = Weights(Shared.of(inputs.parameters), tuple(inputs.parameters.values()))
     shared = weights.shared
-    call = _Call(fused, shared, inputs.start is not None, inputs.valid, inputs.reset, inputs.sizes)
     tensors = (inputs.x, *inputs.states, *(inputs.start or ()), *weights.tensors, *inputs.masks)
     train = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    options = Options(
-        train, half, train and inputs.x.requires_grad, inputs.valid is not None, inputs.reset is not None,
-        tuple(dict.fromkeys(gates.values())), shared.order, bool(inputs.sizes),
+    fused, options, gates = _prepared(
+        plan_, names, train, half, train and inputs.x.requires_grad, inputs.valid is not None,
+        inputs.reset is not None, shared.order, bool(inputs.sizes),
     )  # fmt: skip
+    call = _Call(fused, shared, inputs.start is not None, inputs.valid, inputs.reset, inputs.sizes)
     if train:
         output, *rest = cast("tuple[Tensor, ...]", _Sequence.apply(call, options, *tensors))
-    else:
+    elif torch.is_grad_enabled():
         with torch.no_grad():
             output, *rest = _forward(call, options, tensors)[0]
-    count = len(fused.graph.states)
+    else:
+        output, *rest = _forward(call, options, tensors)[0]
+    count = len(inputs.states)
     values = dict(zip(options.gates, rest[count:], strict=True))
-    return output, tuple(rest[:count]), {name: values[i] for name, i in gates.items()}
+    return output, tuple(rest[:count]), {name: values[i] for name, i in gates}
+
+
+@lru_cache(maxsize=1024)
+def _prepared(
+    plan_: Plan, names: tuple[str, ...], train: bool, half: bool, d_x: bool, valid: bool, reset: bool,
+    order: tuple[str, ...], packed: bool,
+) -> tuple[Plan, Options, tuple[tuple[str, int], ...]]:  # fmt: skip
+    """The plan with its products fused, what its loops must do, and the nodes of the named values."""
+    fused = plan(plan_.graph, fused=True)
+    gates = tuple((name, i) for name, i in fused.graph.names if name in names)
+    wanted = tuple(dict.fromkeys(i for _, i in gates))
+    return fused, Options(train, half, d_x, valid, reset, wanted, order, packed), gates
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 from typing import NamedTuple
 
 import torch
@@ -72,7 +72,7 @@ class Shared:
 
     def add(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The tensors that `summed` speaks of."""
-        return (*tensors, *(sum((tensors[k] for k in ks[1:]), tensors[ks[0]]) for ks in self.sums))
+        return (*tensors, *[reduce(torch.add, [tensors[k] for k in ks]) for ks in self.sums])
 
     def parameters(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
         """The parameters by name."""

@@ -152,7 +152,9 @@ class _DropIn(Stack):
         if not self.bias:  # the cell's biases are zeros that no tensor holds
             return None
         names = self.all_weight_names[layer * self.directions + direction]
-        return Weights(self._shared, tuple([getattr(self, name) for name in names]))
+        own = self._parameters  # looked into first: torch's way to an attribute that is a parameter is long
+        found: list[Any] = [own[name] if name in own else getattr(self, name) for name in names]
+        return Weights(self._shared, tuple(found))
 
     def _share(self) -> Shared:
         """Which rows of the stacked weights each parameter of the cell is."""

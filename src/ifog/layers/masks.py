@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ class Extent:
     reset: Bool[Tensor, "T B 1"] | None
     packing: Packing | None = None
 
-    @cached_property
+    @property
     def valid(self) -> Bool[Tensor, "T B 1"] | None:
         """Which steps count; None: all."""
         if self.lengths is None:
