@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ifog.errors import DataError
-from ifog.examples.series_archive import read_ts
+from ifog.examples.series_archive import has_targets, read_ts, write_ts
+from ifog.examples.tables import Table
 
 HEADER = "#a remark\n@problemName Made\n@timeStamps false\n@classLabel true up down\n@data\n"
 
@@ -32,6 +34,25 @@ def test_a_file_without_classes_has_no_label(tmp_path: Path):
     table = read_ts(written(tmp_path, "@classLabel false\n@data\n1,2\n3,4\n"))
     assert list(table.columns) == ["series"]
     assert [series.shape for series in table.column("series")] == [(2, 1), (2, 1)]
+
+
+def test_a_file_may_have_a_number_with_each_series(tmp_path: Path):
+    path = written(tmp_path, "@problemName Made\n@targetLabel true\n@data\n1,2:3,4:0.5\n7:8:-2e1\n")
+    assert has_targets(path)
+    table = read_ts(path)
+    assert not has_targets(written(tmp_path, HEADER))
+    np.testing.assert_equal(table.column("series")[0], np.array([[1, 3], [2, 4]], np.float32))
+    assert list(table.column("label")) == ["0.5", "-2e1"]
+
+
+@pytest.mark.parametrize("labels", [[0.25, -3.5], ["up", "down"]])
+def test_what_is_written_is_read_again(tmp_path: Path, labels: list[Any]):
+    series = [np.array([[0.1, 2], [-3e-7, 4]], np.float32), np.array([[5, 6]], np.float32)]
+    write_ts(Table({"series": series, "label": labels}, [("made", 1), ("made", 2)]), tmp_path / "a.ts")
+    table = read_ts(tmp_path / "a.ts")
+    for given, found in zip(series, table.column("series"), strict=True):
+        np.testing.assert_equal(found, given)
+    assert [float(x) if has_targets(tmp_path / "a.ts") else x for x in table.column("label")] == labels
 
 
 @pytest.mark.parametrize(

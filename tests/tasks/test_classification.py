@@ -176,6 +176,9 @@ def test_a_task_is_guessed_from_what_the_file_says(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"words": [], "tags": []}\n')
     assert guess([str(tmp_path / "a.jsonl")]) == "tag"
     assert guess(["x.conllu.gz"]) == "tag"
+    (tmp_path / "a.ts").write_text("@targetLabel true\n@data\n1,2:0.5\n")
+    assert guess([str(tmp_path / "a.ts")]) == "regress"
+    assert guess(["b.ts"]) == "classify"
     assert guess(["novel.txt"]) == guess([]) == "language"
     with pytest.raises(ConfigError, match="did you mean classify"):
         find("clasify")

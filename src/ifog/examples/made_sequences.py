@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ifog.errors import ConfigError
 from ifog.examples.tables import Table
 
 __all__ = ["adding", "copying"]
@@ -27,6 +28,9 @@ def adding(count: int, steps: int, seed: int = 0) -> Table:
     Returns:
         Columns "series" (T, 2), a number from 0 to 1 and a mark of 0 or 1, and "label", the sum.
 
+    Raises:
+        ConfigError: no examples, or fewer than two steps.
+
     Source:
         Hochreiter and Schmidhuber (1997), Long short-term memory; in this form Le, Jaitly and Hinton (2015),
         arXiv:1504.00941.
@@ -37,6 +41,7 @@ def adding(count: int, steps: int, seed: int = 0) -> Table:
         >>> series.shape, bool((series[:, 0] * series[:, 1]).sum() == one.columns["label"][0])
         ((6, 2), True)
     """
+    _check("adding", count, steps, 2)
     chance = np.random.default_rng(seed)
     series = np.zeros((count, steps, 2), dtype=np.float32)
     series[:, :, 0] = chance.random((count, steps), dtype=np.float32)
@@ -60,6 +65,9 @@ def copying(count: int, delay: int, seed: int = 0) -> Table:
     Returns:
         Columns "words" and "tags", lists of `delay` + 20 strings: "a" to "h", "-" for nothing, "?" for the mark.
 
+    Raises:
+        ConfigError: no examples, or no pause.
+
     Source:
         Hochreiter and Schmidhuber (1997); in this form Arjovsky, Shah and Bengio (2016), Unitary evolution recurrent
         neural networks, arXiv:1511.06464.
@@ -69,6 +77,7 @@ def copying(count: int, delay: int, seed: int = 0) -> Table:
         >>> " ".join(one.columns["words"][0][10:14]), one.columns["words"][0][:10] == one.columns["tags"][0][-10:]
         ('- - - ?', True)
     """
+    _check("copying", count, delay, 1)
     symbols = np.random.default_rng(seed).integers(0, SYMBOLS, (count, REMEMBERED))
     words: list[list[str]] = []
     tags: list[list[str]] = []
@@ -77,6 +86,13 @@ def copying(count: int, delay: int, seed: int = 0) -> Table:
         words.append([*remembered, *["-"] * delay, "?", *["-"] * (REMEMBERED - 1)])
         tags.append([*["-"] * (delay + REMEMBERED), *remembered])
     return Table({"words": words, "tags": tags}, _places("copying", count))
+
+
+def _check(name: str, count: int, steps: int, least: int) -> None:
+    if count < 1:
+        raise ConfigError(f"{name}: count is {count}; give 1 or more.")
+    if steps < least:
+        raise ConfigError(f"{name}: {steps} steps leave nothing to remember; give {least} or more.")
 
 
 def _places(name: str, count: int) -> list[tuple[str, int]]:

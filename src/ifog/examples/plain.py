@@ -60,7 +60,7 @@ def text_of(path: str | Path, charset: str = "utf-8") -> str:
     return text.removeprefix(_MARK)
 
 
-def lines_of(path: str | Path, *, errors: Literal["strict", "replace"] = "strict") -> Iterator[str]:
+def lines_of(path: str | Path, *, errors: Literal["strict", "replace"] = "strict") -> Generator[str]:
     r"""A file's lines with their ends, one after the other, so that a file may be larger than what is kept of it.
 
     Only "\n" ends a line, as in every editor: what else `str.splitlines` cuts at occurs within words.

@@ -47,7 +47,7 @@ def find(name: str) -> Kind:
 
 
 # What a file's ending says; and what columns of a table do, the first that has all of them.
-_ENDINGS = {".conll": "tag", ".conllu": "tag", ".iob": "tag", ".ts": "classify"}
+_ENDINGS = {".conll": "tag", ".conllu": "tag", ".iob": "tag"}
 _COLUMNS = (
     ({"words", "tags"}, "tag"),
     ({"source", "target"}, "translate"),
@@ -71,6 +71,10 @@ def guess(paths: Sequence[str]) -> str:
     ending = suffixes[-1].lower() if suffixes else ""
     if ending in _ENDINGS:
         return _ENDINGS[ending]
+    if ending == ".ts":
+        from ifog.examples.series_archive import has_targets
+
+        return "regress" if path.is_file() and has_targets(path) else "classify"
     if ending in (".csv", ".tsv", ".jsonl") and path.is_file():
         from ifog.examples.labelled import first_names
 
