@@ -37,8 +37,8 @@ def make(
 ) -> None:
     """Write examples made by rule: reviews with a label, sentences with names, dates, numbers in words, a series.
 
-    `adding` and `copying` are the classic tests of a memory: the sum of two marked numbers among many, and ten symbols to
-    say again after a long pause.
+    `adding` and `copying` are the classic tests of a memory: the sum of two marked numbers among many, and ten
+    symbols to say again after a long pause.
     """
     if name not in MADE:
         fail(f"There is no {name!r} to make; there are {', '.join(MADE)}.")
