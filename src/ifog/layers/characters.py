@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ifog.cells import Cell
 from ifog.errors import ConfigError, ShapeError
+from ifog.layers.dropout import Dropout
 from ifog.layers.recurrent import Recurrent
 
 __all__ = ["CharacterEncoder"]
@@ -66,7 +67,7 @@ class CharacterEncoder(nn.Module):
                 f"CharacterEncoder: characters is {characters} and embedding_size {embedding_size}; give 1 or more."
             )
         self.embedding = nn.Embedding(characters, embedding_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layer = Recurrent(cell, embedding_size, hidden_size, bidirectional=True, **(options or {}))
         nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
 

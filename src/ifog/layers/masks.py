@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ifog.compiler.graph import Graph
 from ifog.errors import ShapeError
+from ifog.layers.dropout import chosen, dropout
 from ifog.layers.packing import Packing
 from ifog.shapes import Bool, Float, Int
 
@@ -126,8 +127,8 @@ def draw(graph: Graph, span: Extent, like: Tensor, training: bool) -> tuple[Floa
         if not training:
             mask = like.new_full(shape, rate if kind == "zoneout" else 1.0)
         elif kind == "zoneout":
-            mask = torch.bernoulli(like.new_full(shape, rate))
+            mask = chosen(shape, rate, like)
         else:
-            mask = torch.bernoulli(like.new_full(shape, 1.0 - rate)).div_(1.0 - rate)
+            mask = dropout(like.new_ones(shape), rate)
         drawn.append(packing.spread(mask) if packing and scope != "step" else mask)
     return tuple(drawn)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from ifog.layers.dropout import dropout
 
 __all__ = ["activation_penalty", "embed_with_word_dropout", "locked_dropout", "temporal_activation_penalty"]
 
@@ -26,7 +27,7 @@ def locked_dropout(x: Tensor, rate: float, training: bool = True) -> Tensor:
     """
     if not training or rate == 0.0:
         return x
-    return x * functional.dropout(x.new_ones(1, *x.shape[1:]), rate)
+    return x * dropout(x.new_ones(1, *x.shape[1:]), rate)
 
 
 def embed_with_word_dropout(embedding: nn.Embedding, ids: Tensor, rate: float, training: bool = True) -> Tensor:
@@ -40,7 +41,7 @@ def embed_with_word_dropout(embedding: nn.Embedding, ids: Tensor, rate: float, t
     vectors = embedding(ids)
     if not training or rate == 0.0:
         return vectors
-    kept = functional.dropout(vectors.new_ones(embedding.num_embeddings), rate)
+    kept = dropout(vectors.new_ones(embedding.num_embeddings), rate)
     return vectors * kept[ids].unsqueeze(-1)
 
 

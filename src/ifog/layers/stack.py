@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifog.compiler.evaluation import Inputs
@@ -20,6 +19,7 @@ from ifog.compiler.planning import Plan
 from ifog.errors import ConfigError, ShapeError
 from ifog.kernels import backends
 from ifog.kernels.compiled import Weights
+from ifog.layers.dropout import dropout
 from ifog.layers.masks import Extent, draw, extent, reversal
 from ifog.layers.packing import Packing
 from ifog.layers.state import state_type
@@ -241,7 +241,7 @@ class Stack(nn.Module):
         found: dict[str, Tensor] = {}
         for layer in range(len(self.plans)):
             if layer and self.dropout:
-                x = F.dropout(x, self.dropout, self.training)
+                x = dropout(x, self.dropout, self.training)
             outputs: list[Tensor] = []
             for direction in range(self.directions):
                 k = layer * self.directions + direction
@@ -290,7 +290,7 @@ class Stack(nn.Module):
         if not self.training or not any(p.dropout for p in plan.graph.parameters):
             return parameters
         rates = {p.name: p.dropout for p in plan.graph.parameters}
-        return {name: F.dropout(w, rates[name]) if rates.get(name) else w for name, w in parameters.items()}
+        return {name: dropout(w, rates[name]) if rates.get(name) else w for name, w in parameters.items()}
 
     def like(self, x: T) -> Tensor | T:
         """A tensor of the weights' type and device; `x` itself where the cell has no weights."""

@@ -18,6 +18,7 @@ from ifog import cells
 from ifog.cells import Cell
 from ifog.errors import ConfigError
 from ifog.layers import Recurrent
+from ifog.layers.dropout import dropout
 from ifog.layers.pooling import Pooling, PoolingName
 from ifog.layers.regularisation import embed_with_word_dropout, locked_dropout
 from ifog.models.interface import ModelConfig
@@ -128,7 +129,7 @@ class Classifier(nn.Module):
         """Scores whose softmax is the distribution over classes (B, C), or numbers (B,)."""
         lengths = batch["inputs_lengths"]
         outputs, _ = self.recurrent(self._inputs(batch["inputs"]), lengths=None if _equal(lengths) else lengths)
-        pooled = functional.dropout(self.pooling(outputs, lengths), self.config.dropout, self.training)
+        pooled = dropout(self.pooling(outputs, lengths), self.config.dropout, self.training)
         scores = self.output(pooled)
         return scores if self.config.classes else scores.squeeze(-1)
 

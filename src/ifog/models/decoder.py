@@ -25,6 +25,7 @@ from ifog.errors import ConfigError
 from ifog.layers import Recurrent
 from ifog.layers.attention import Memory, attention
 from ifog.layers.cross_entropy import mean_nats
+from ifog.layers.dropout import dropout
 from ifog.layers.softmax import FullSoftmax
 from ifog.models.interface import ModelConfig
 
@@ -243,7 +244,7 @@ class Decoder(nn.Module):
 
     def entering(self, inputs: Tensor, context: Tensor | None, fed: Tensor | None = None) -> Tensor:
         """What the recurrence reads (..., D) of tokens (...): embeddings, context (B, C), the last readout."""
-        x = torch.dropout(self.embedding(inputs), self.config.dropout, self.training)
+        x = dropout(self.embedding(inputs), self.config.dropout, self.training)
         parts = [x]
         if context is not None:
             parts.append(context.expand(*inputs.shape, -1))
@@ -259,7 +260,7 @@ class Decoder(nn.Module):
                 raise ConfigError(f"decoder: {self.config.attention} attention has nothing to look at; give a memory.")
             contexts, weights = self.attention(y, memory)
             y = torch.cat([contexts, y], -1)
-        return torch.dropout(self.readout(y).tanh(), self.config.dropout, self.training), weights
+        return dropout(self.readout(y).tanh(), self.config.dropout, self.training), weights
 
     # step after step
 

@@ -19,6 +19,7 @@ from ifog.cells import Cell
 from ifog.errors import ConfigError
 from ifog.layers import Recurrent
 from ifog.layers.distributions import HEADS, Distribution, distribution, raw_size
+from ifog.layers.dropout import Dropout
 
 __all__ = ["DECODINGS", "REFERENCES", "Forecast", "Forecaster", "ForecasterConfig"]
 
@@ -198,7 +199,7 @@ class Forecaster(nn.Module):
             **config.cell_options,
         )
         width = self.recurrent.output_size
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         steps = config.horizon if config.decoding == "direct" else 1
         self.output = nn.Linear(width, steps * numbers)
         # what is known of a step to come acts on it directly; a recursive model reads it as input

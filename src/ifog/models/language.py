@@ -18,6 +18,7 @@ from ifog.cells import Cell
 from ifog.errors import ConfigError
 from ifog.layers import Recurrent
 from ifog.layers.cross_entropy import mean_nats, token_nats
+from ifog.layers.dropout import Dropout
 from ifog.models.interface import ModelConfig
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class LanguageModel(nn.Module):
             backend=backend,
             **self.config.options,
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.W_hy = None if tied else nn.Parameter(torch.empty(vocabulary_size, self.recurrent.output_size))
         self.b_y = nn.Parameter(torch.zeros(vocabulary_size))
         self.tokenizer = None

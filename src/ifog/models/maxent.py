@@ -18,6 +18,7 @@ from ifog.errors import ConfigError
 from ifog.layers import Recurrent
 from ifog.layers.adaptive import AdaptiveSoftmax
 from ifog.layers.cross_entropy import Windows, mean_nats
+from ifog.layers.dropout import Dropout
 from ifog.models.interface import HiddenModel, ModelConfig, check_history
 
 __all__ = ["MaxentConfig", "MaxentModel", "context_offsets"]
@@ -141,7 +142,7 @@ class MaxentModel(HiddenModel):
             dropout=config.dropout,
             **config.options,
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.softmax = AdaptiveSoftmax(self.recurrent.output_size, config.vocabulary_size, config.cutoffs)
         self.table = nn.Parameter(torch.zeros(2**config.table_bits)) if config.order > 1 else None
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ifog.errors import ConfigError
 from ifog.layers import LSTM
 from ifog.layers.adaptive import make_softmax
+from ifog.layers.dropout import Dropout
 from ifog.models.interface import HiddenModel, ModelConfig
 
 __all__ = ["ProjectedConfig", "ProjectedModel"]
@@ -83,7 +84,7 @@ class ProjectedModel(HiddenModel):
             dropout=config.dropout if config.num_layers > 1 else 0.0,
             proj_size=config.projection_size,
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.softmax = make_softmax(
             config.softmax,
             config.projection_size,

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from ifog import cells
@@ -19,6 +18,7 @@ from ifog.errors import ConfigError, ShapeError
 from ifog.layers import Recurrent
 from ifog.layers.adaptive import make_softmax
 from ifog.layers.cross_entropy import mean_nats
+from ifog.layers.dropout import dropout
 from ifog.layers.regularisation import (
     activation_penalty,
     embed_with_word_dropout,
@@ -204,4 +204,4 @@ class RegularisedModel(HiddenModel):
     def _dropped(self, x: Tensor, rate: float) -> Tensor:
         if self.config.locked:
             return locked_dropout(x, rate, self.training)
-        return torch.dropout(x, rate, self.training)
+        return dropout(x, rate, self.training)

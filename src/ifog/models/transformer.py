@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from ifog.errors import ConfigError, ShapeError
 from ifog.layers.adaptive import AdaptiveEmbedding, AdaptiveSoftmax
+from ifog.layers.dropout import Dropout
 from ifog.models.interface import HiddenModel, ModelConfig
 
 __all__ = ["TransformerConfig", "TransformerModel"]
@@ -80,7 +81,7 @@ class TransformerModel(HiddenModel):
         super().__init__()
         self.config = config
         self.embedding = AdaptiveEmbedding(config.vocabulary_size, config.size, config.cutoffs or None)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList([_Layer(config) for _ in range(config.num_layers)])
         self.norm = nn.LayerNorm(config.size)
         self.softmax = AdaptiveSoftmax(config.size, config.vocabulary_size, tied=self.embedding)
@@ -115,7 +116,7 @@ class _Layer(nn.Module):
         self.read = nn.Linear(config.size, 3 * config.size)
         self.write = nn.Linear(config.size, config.size)
         self.widen, self.narrow = nn.Linear(config.size, inner), nn.Linear(inner, config.size)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self, x: Tensor, memory: tuple[Tensor, Tensor] | None, visible: Tensor, rotation: tuple[Tensor, Tensor]

@@ -18,6 +18,7 @@ from ifog import cells
 from ifog.compiler import Cell
 from ifog.errors import ConfigError, ShapeError
 from ifog.layers import Recurrent
+from ifog.layers.dropout import dropout
 from ifog.models.decoder import Decoder, DecoderConfig, ScaledEmbedding, Start, StartState
 
 __all__ = ["Translator", "TranslatorConfig", "VectorDecoder", "VectorDecoderConfig"]
@@ -135,7 +136,7 @@ class Translator(nn.Module):
             )
         config, decoder = self.config, self.decoder
         table = decoder.embedding if self.embedding is None else self.embedding
-        x = torch.dropout(table(source), config.dropout, self.training)
+        x = dropout(table(source), config.dropout, self.training)
         outputs, state = self.encoder(x, lengths=lengths)
         last = self._last(outputs, lengths) if config.context or self.start_state is not None else None
         first = None
@@ -145,7 +146,7 @@ class Translator(nn.Module):
             first = self._copied(state)
         memory = None
         if decoder.attention is not None:
-            outputs = torch.dropout(outputs, config.dropout, self.training)
+            outputs = dropout(outputs, config.dropout, self.training)
             memory = decoder.attention.read(outputs, lengths)
         return Start(first, memory, last if config.context else None, source.shape[1])
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ifog.layers.adaptive import make_softmax
+from ifog.layers.dropout import Dropout
 from ifog.models.interface import HiddenModel, ModelConfig, check_history
 
 __all__ = ["WindowConfig", "WindowModel"]
@@ -67,7 +68,7 @@ class WindowModel(HiddenModel):
         self.embedding = nn.Embedding(config.vocabulary_size + 1, config.embedding_size)  # the last row: no word yet
         read = (config.order - 1) * config.embedding_size
         self.layer = nn.Linear(read, config.hidden_size) if config.hidden_size else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         width = config.hidden_size + (read if config.direct else 0)
         self.softmax = make_softmax(config.softmax, width, config.vocabulary_size)
         nn.init.normal_(self.embedding.weight, std=0.1)
