@@ -142,6 +142,7 @@ class RegularisedModel(HiddenModel):
         optimizing LSTM language models, arXiv:1708.02182.
 
     Examples:
+        >>> import torch
         >>> model = RegularisedModel(RegularisedConfig(30, embedding_size=4, sizes=(6, 4), tied=True))
         >>> scores, state = model(torch.zeros(7, 2, dtype=torch.long))
         >>> tuple(scores.shape), [tuple(layer.h.shape) for layer in state]
