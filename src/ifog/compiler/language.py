@@ -26,14 +26,22 @@ Initial = float | str
 # parameters and products
 
 
-def matrix(name: str, rows: int, columns: int, init: Initial = "uniform", *, orthogonal: bool = False) -> Matrix:
+def matrix(name: str, rows: int, columns: int, init: Initial | None = None, *, orthogonal: bool = False) -> Matrix:
     """A matrix parameter of `rows` results and `columns` operands, called `name`.
 
     Calling it again with the same name and shape gives the same parameter: weights can be shared. An `orthogonal` one
-    is square and keeps the length of what it multiplies, at the start and at every moment of training.
+    is square and keeps the length of what it multiplies, at the start and at every moment of training. It starts as
+    "orthogonal" (any), "rotations" or "identity"; other matrices start "uniform" by default.
     """
     if orthogonal and rows != columns:
         raise CellError(f"{locations.here()}: {name} is {rows} x {columns}; only a square matrix can stay orthogonal")
+    if init is None:
+        init = "orthogonal" if orthogonal else "uniform"
+    if orthogonal and init not in ("orthogonal", "rotations", "identity"):
+        raise CellError(
+            f"{locations.here()}: {name} can't stay orthogonal, for it starts {init!r}; "
+            "give init='orthogonal', 'rotations' or 'identity'"
+        )
     _declare(Parameter(name, (rows, columns), init, orthogonal=orthogonal))
     return Matrix(name, rows, columns)
 

@@ -75,10 +75,7 @@ def run(
     call = _Call(fused, shared, inputs.start is not None, inputs.valid, inputs.reset, inputs.sizes)
     if train:
         output, *rest = cast("tuple[Tensor, ...]", _Sequence.apply(call, options, *tensors))
-    elif torch.is_grad_enabled():
-        with torch.no_grad():
-            output, *rest = _forward(call, options, tensors)[0]
-    else:
+    else:  # nothing needs a gradient, so autograd records nothing
         output, *rest = _forward(call, options, tensors)[0]
     count = len(inputs.states)
     values = dict(zip(options.gates, rest[count:], strict=True))

@@ -3,8 +3,7 @@
 Owns how masks are drawn. Takes tensors, shapes and shares. Which tensors are dropped, and for how long, is others'
 business.
 
-On the CPU a mask drawn with torch's dropout takes 15 ns a number, more than the recurrence needs for the number itself.
-Here four numbers share 64 random bits.
+On the CPU torch draws 64 random bits for each number of a mask, one after the other; here four numbers share them.
 """
 
 from __future__ import annotations
