@@ -29,6 +29,7 @@ struct CpuRegisters {
     std::uint32_t leaf1_ecx = 0;
     std::uint32_t leaf1_edx = 0;
     std::uint32_t leaf7_ebx = 0;
+    std::uint32_t leaf7_ecx = 0;
     std::uint32_t leaf7_edx = 0;
     std::uint32_t leaf7_1_eax = 0;
     std::uint64_t xcr0 = 0;
@@ -57,6 +58,7 @@ inline std::vector<std::string_view> decode(const CpuRegisters& cpu) {
     if (avx2) names.push_back("avx2");
     if (avx && has(cpu.leaf1_ecx, 12)) names.push_back("fma");
     if (avx512) names.push_back("avx512");
+    if (avx512 && has(cpu.leaf7_ecx, 11)) names.push_back("avx512_vnni");
     if (avx512 && has(cpu.leaf7_1_eax, 5)) names.push_back("avx512_bf16");
     if (amx && has(cpu.leaf7_edx, 22)) names.push_back("amx_bf16");
     return names;
@@ -107,6 +109,7 @@ inline CpuRegisters read_cpu() {
     if (highest < 7) return cpu;
     const detail::Leaf leaf7 = detail::cpuid(7, 0);
     cpu.leaf7_ebx = leaf7.ebx;
+    cpu.leaf7_ecx = leaf7.ecx;
     cpu.leaf7_edx = leaf7.edx;
     if (leaf7.eax >= 1) cpu.leaf7_1_eax = detail::cpuid(7, 1).eax; // EAX of subleaf 0: the highest subleaf
     return cpu;

@@ -27,8 +27,9 @@ std::vector<std::pair<std::string, const Kernels*>> find() {
         {"portable", Isa::portable, {}},
         {"avx2", Isa::avx2, {"avx2", "fma"}},
         {"avx512", Isa::avx512, {"avx512", "fma"}},
-        {"avx512_bf16", Isa::avx512_bf16, {"avx512_bf16", "fma"}},
-        {"amx_bf16", Isa::amx_bf16, {"amx_bf16", "avx512_bf16", "fma"}},
+        {"avx512_vnni", Isa::avx512_vnni, {"avx512_vnni", "fma"}},
+        {"avx512_bf16", Isa::avx512_bf16, {"avx512_bf16", "avx512_vnni", "fma"}},
+        {"amx_bf16", Isa::amx_bf16, {"amx_bf16", "avx512_bf16", "avx512_vnni", "fma"}},
     };
     std::vector<std::pair<std::string, const Kernels*>> found;
     for (const Candidate& candidate : candidates) {

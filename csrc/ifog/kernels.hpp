@@ -13,9 +13,15 @@
 namespace ifog {
 
 // Weakest first: a set includes all before it.
-enum class Isa : std::uint8_t { portable, avx2, avx512, avx512_bf16, amx_bf16 };
+enum class Isa : std::uint8_t { portable, avx2, avx512, avx512_vnni, avx512_bf16, amx_bf16 };
 
 using bf16 = std::uint16_t; // the upper half of a float
+
+// What matrix products multiply. The order is that of src/ifog/compiler/registers.py.
+enum class Number : std::uint8_t { fp32, bf16, int16 };
+
+// Numbers of a row, or weights of a column, that share one scale where products are of 16-bit integers.
+inline constexpr std::size_t fixed_group = 64;
 
 // --- elementwise ----------------------------------------------------------------------------------------------------
 
@@ -71,7 +77,7 @@ enum class RowOp : std::uint16_t {
 
 // Rows that multiply a part of a packed matrix. A product with several operands, W a + V b, is one walk over both.
 struct Operand {
-    const void* rows; // float or bf16, `depth` of them in each row
+    const void* rows; // in the product's type, `depth` of them in each row
     std::ptrdiff_t stride;
     std::size_t depth;
 };
@@ -81,12 +87,13 @@ struct Operand {
 // `packed` is what `pack` wrote, from the first panel wanted on. C may be written up to its columns rounded up to
 // `lanes`: in every row there is room for that much.
 // In the bf16 form rows are read, and rows of C written, up to a multiple of 16 (there is room), and each operand's
-// depth is a multiple of 32, the padding holding finite numbers in the rows and zero in the weights.
+// depth is a multiple of 32, the padding holding finite numbers in the rows and zero in the weights. In the int16 form
+// rows are what `store_int16` wrote.
 using MatMul = void (*)(const Operand* operands, std::size_t operand_count, std::size_t rows, const void* packed,
                         std::size_t columns, float* C, std::ptrdiff_t ldc);
 
 // Writes one operand's weights for all panels: W[j, k] = source[j * column_stride + k * depth_stride], float.
-// `offset` is the sum of the (padded) depths of the operands before this one, `depth_total` that of all.
+// `offset` is the sum of `spread` of the (padded) depths of the operands before this one, `depth_total` that of all.
 using Pack = void (*)(void* packed, const float* source, std::ptrdiff_t column_stride, std::ptrdiff_t depth_stride,
                       std::size_t columns, std::size_t depth, std::size_t offset, std::size_t depth_total);
 
@@ -102,19 +109,39 @@ struct Product {
     std::size_t lanes;       // columns are padded to a multiple of this
     std::size_t depth_align; // depths are padded to a multiple of this
     std::size_t row_align;   // rows are read and written up to a multiple of this
-    std::size_t bytes;       // of one packed weight
+    std::size_t bytes;       // of one packed weight, and of a number in a row
+    std::size_t group;       // depths that share a scale, kept behind them; 0: there are no scales
+
+    // How many numbers a row of this depth takes, or a column of packed weights: the scales are as wide as two.
+    [[nodiscard]] constexpr std::size_t spread(std::size_t depth) const {
+        return group == 0 ? depth : depth + (depth + group - 1) / group * 2;
+    }
+    // Columns are cut between threads at multiples of this.
+    [[nodiscard]] constexpr std::size_t unit() const { return panel > group ? panel : group; }
 };
 
 struct Kernels {
     Isa isa;
     Product fp32;
-    Product half; // operands are bf16 where `native_half`; otherwise floats that `round_bf16` made, and fp32 kernels
-    bool native_half;
+    Product half;  // operands are bf16 where `native_half`; otherwise floats that `round_bf16` made, and fp32 kernels
+    Product fixed; // of 16-bit integers
+    bool native_half, native_fixed; // whether these are faster than fp32
     const Elementwise* elementwise; // by Op
     const Rowwise* rowwise;         // by RowOp
     Transpose transpose;
+    Elementwise store_int16;
     void (*enter)();                // once by each thread before it uses the tables: tiles, denormals
     void (*leave)();                // and after
+
+    [[nodiscard]] constexpr const Product& product(Number number) const {
+        return number == Number::fp32 ? fp32 : number == Number::bf16 ? half : fixed;
+    }
+    // Makes an operand's rows of floats, from a column on that begins a group.
+    [[nodiscard]] constexpr Elementwise store(Number number) const {
+        if (number == Number::int16) return store_int16;
+        const Op op = number == Number::fp32 ? Op::copy : native_half ? Op::store_bf16 : Op::round_bf16;
+        return elementwise[static_cast<std::size_t>(op)];
+    }
 };
 
 // The table for an instruction set, or null where this build does not have it.

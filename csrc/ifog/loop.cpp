@@ -42,8 +42,8 @@ Split choose_split(const Program& program, const Call& call, const Product& prod
     if (weights > 0 && batch >= enough * wanted) return rows;
     const std::size_t width = program.stages.front().segments.empty() ? program.stages.front().products.front().columns
                                                                       : program.stages.front().segments.front().width;
-    const std::size_t panels = (width + product.panel - 1) / product.panel;
-    const Split columns{wanted, std::min(wanted, panels), true, width};
+    const std::size_t units = (width + product.unit() - 1) / product.unit();
+    const Split columns{wanted, std::min(wanted, units), true, width};
     if (weights == 0) return batch >= 2 * wanted || columns.threads == 1 ? rows : columns;
     const bool worth_waiting = work > 20000; // a barrier takes about a microsecond of two cores
     if (columns.threads > 1 && worth_waiting) return columns;
@@ -53,10 +53,10 @@ Split choose_split(const Program& program, const Call& call, const Product& prod
 // Several projections one after the other, between all threads.
 class Projectors {
   public:
-    Projectors(const std::vector<Projection>& all, const Kernels& kernels, bool half, std::size_t threads)
+    Projectors(const std::vector<Projection>& all, const Kernels& kernels, Number number, std::size_t threads)
         : threads_(threads) {
         for (const Projection& one : all) {
-            each_.emplace_back(one, kernels, half);
+            each_.emplace_back(one, kernels, number);
             packed_.push_back(packed_bytes_);
             packed_bytes_ += each_.back().packed_bytes();
             scratch_bytes_ = std::max(scratch_bytes_, each_.back().scratch_bytes());
@@ -85,11 +85,11 @@ class Projectors {
 // All gradients of matrices, one after the other, between all threads.
 class OuterProducts {
   public:
-    OuterProducts(const std::vector<Outer>& all, const Kernels& kernels, bool half, std::size_t rows,
+    OuterProducts(const std::vector<Outer>& all, const Kernels& kernels, Number number, std::size_t rows,
                   std::size_t threads)
         : threads_(threads) {
         for (const Outer& one : all) {
-            each_.emplace_back(one, kernels, half, rows);
+            each_.emplace_back(one, kernels, number, rows);
             shared_bytes_ = std::max(shared_bytes_, each_.back().shared_bytes());
             scratch_bytes_ = std::max(scratch_bytes_, each_.back().scratch_bytes());
         }
@@ -146,22 +146,22 @@ Share rows_of(const Call& call, std::size_t thread, std::size_t threads) {
 
 void run(const Program& program, const Call& call, const Kernels& kernels) {
     if (call.rows == 0) return;
-    const Product& product = program.half ? kernels.half : kernels.fp32;
+    const Product& product = kernels.product(program.number);
     const Split split = choose_split(program, call, product);
 
     std::size_t packed_bytes = 0;
     std::vector<PackedWeights> packed = plan_packing(program, product, packed_bytes);
     const std::size_t rows = call.rows;
-    const Projectors before(call.before, kernels, program.half, split.team);
-    const Projectors after(call.after, kernels, program.half, split.team);
-    const OuterProducts outers(call.outers, kernels, program.half, rows, split.team);
+    const Projectors before(call.before, kernels, program.number, split.team);
+    const Projectors after(call.after, kernels, program.number, split.team);
+    const OuterProducts outers(call.outers, kernels, program.number, rows, split.team);
     Barrier barrier(split.team);
     Barrier each_step(split.threads);
     std::vector<std::unique_ptr<Worker>> workers;
     std::size_t bytes = packed_bytes;
     for (std::size_t k = 0; k < split.threads; ++k) {
         Part columns{};
-        if (split.columns) columns = part_of(split.width, k, split.threads, product.panel);
+        if (split.columns) columns = part_of(split.width, k, split.threads, product.unit());
         const Share mine = split.columns ? Share{0, 1, call.batch} : rows_of(call, k, split.threads);
         workers.push_back(
             std::make_unique<Worker>(program, call, kernels, packed, mine, columns, split.columns, each_step));

@@ -72,8 +72,8 @@ struct Program {
     std::vector<Place> places;
     std::vector<StageCode> stages;
     std::vector<WeightShape> weights;
-    std::size_t registers = 0; // places of kind `in_register` come first
-    bool half = false;         // products on operands rounded to bf16
+    std::size_t registers = 0;    // places of kind `in_register` come first
+    Number number = Number::fp32; // what products multiply
 
     // The program that `words` spells, checked: indices in range, widths that fit. Throws std::invalid_argument.
     static Program decode(const std::vector<std::int64_t>& words);

@@ -26,13 +26,13 @@ struct OuterProduct::Scratch {
     std::ptrdiff_t stride; // of `turned` and `operand`: not the power of two that a chunk's depth often is
 };
 
-OuterProduct::OuterProduct(const Outer& outer, const Kernels& kernels, bool half, std::size_t rows)
-    : outer_(outer), kernels_(kernels), product_(half ? kernels.half : kernels.fp32), half_(half), rows_(rows),
+OuterProduct::OuterProduct(const Outer& outer, const Kernels& kernels, Number number, std::size_t rows)
+    : outer_(outer), kernels_(kernels), product_(kernels.product(number)), number_(number), rows_(rows),
       chunks_((rows + longest_chunk - 1) / longest_chunk),
       depth_(padded((rows + chunks_ - 1) / chunks_ + line, std::max(product_.depth_align, line))) {}
 
 std::size_t OuterProduct::packed_bytes(const Right& right) const {
-    return padded(padded(right.width, product_.lanes) * depth_ * product_.bytes, 64);
+    return padded(padded(right.width, product_.lanes) * product_.spread(depth_) * product_.bytes, 64);
 }
 
 std::size_t OuterProduct::shared_bytes() const {
@@ -47,7 +47,7 @@ OuterProduct::Scratch OuterProduct::cut(char* scratch) const {
     made.sum_width = panels_at_once * product_.panel;
     made.stride = static_cast<std::ptrdiff_t>(turned_width());
     made.widened = reinterpret_cast<float*>(scratch);
-    made.turned = made.widened + (half_ ? depth_ * made.wide : 0);
+    made.turned = made.widened + (number_ == Number::fp32 ? 0 : depth_ * made.wide);
     made.sums = made.turned + height * turned_width();
     made.operand = reinterpret_cast<char*>(made.turned);
     if (product_.bytes != sizeof(float)) made.operand = reinterpret_cast<char*>(made.sums + height * made.sum_width);
@@ -56,14 +56,14 @@ OuterProduct::Scratch OuterProduct::cut(char* scratch) const {
 
 std::size_t OuterProduct::scratch_bytes() const {
     const Scratch made = cut(nullptr);
-    const std::size_t floats = (half_ ? depth_ * made.wide : 0) + height * (turned_width() + made.sum_width);
+    const std::size_t floats = (number_ == Number::fp32 ? 0 : depth_ * made.wide) + height * (turned_width() + made.sum_width);
     return padded(4 * floats + height * turned_width() * product_.bytes, 64);
 }
 
 // The panels of one thread, of all right sides: rows `begin` to `begin + depth`.
 void OuterProduct::pack(char* packed, const Scratch& scratch, std::size_t begin, std::size_t depth, std::size_t thread,
                         std::size_t threads) const {
-    const std::size_t whole = padded(depth, product_.depth_align);
+    const std::size_t spread = product_.spread(padded(depth, product_.depth_align));
     for (const Right& right : outer_.rights) {
         const Part mine = part_of(right.width, thread, threads, product_.panel);
         for (std::size_t column = mine.begin; column < mine.end; column += product_.panel) {
@@ -74,7 +74,7 @@ void OuterProduct::pack(char* packed, const Scratch& scratch, std::size_t begin,
                 op(Op::load_bf16)(wide, from, from, from, depth, columns);
                 from = wide;
             }
-            product_.pack(packed + column * whole * product_.bytes, from.data, 1, from.stride, columns, depth, 0, whole);
+            product_.pack(packed + column * spread * product_.bytes, from.data, 1, from.stride, columns, depth, 0, spread);
         }
         packed += packed_bytes(right);
     }
@@ -92,15 +92,15 @@ void OuterProduct::turn(const Scratch& scratch, std::size_t begin, std::size_t d
     }
     if (whole > depth) std::memset(scratch.turned, 0, columns * turned_width() * sizeof(float));
     kernels_.transpose(scratch.turned, scratch.stride, from.data, from.stride, depth, columns);
-    if (!half_) return;
+    if (number_ == Number::fp32) return;
     const Tile turned{scratch.turned, scratch.stride};
     const Tile operand{reinterpret_cast<float*>(scratch.operand), scratch.stride};
-    op(kernels_.native_half ? Op::store_bf16 : Op::round_bf16)(operand, turned, turned, turned, columns, whole);
+    kernels_.store(number_)(operand, turned, turned, turned, columns, whole);
 }
 
 void OuterProduct::multiply(const char* packed, const Scratch& scratch, std::size_t depth, std::size_t column,
                             std::size_t columns, bool first) const {
-    const std::size_t whole = padded(depth, product_.depth_align);
+    const std::size_t whole = padded(depth, product_.depth_align), spread = product_.spread(whole);
     const Operand operand{scratch.operand, scratch.stride, whole};
     const Tile sums{scratch.sums, static_cast<std::ptrdiff_t>(scratch.sum_width)};
     for (const Right& right : outer_.rights) {
@@ -111,7 +111,7 @@ void OuterProduct::multiply(const char* packed, const Scratch& scratch, std::siz
                                static_cast<std::ptrdiff_t>(column) * right.out_stride + static_cast<std::ptrdiff_t>(j);
             const Tile to{out, right.out_stride};
             const Tile made = direct ? to : sums;
-            product_.multiply(&operand, 1, columns, packed + j * whole * product_.bytes, width, made.data, made.stride);
+            product_.multiply(&operand, 1, columns, packed + j * spread * product_.bytes, width, made.data, made.stride);
             if (direct) continue;
             op(first ? Op::copy : Op::add)(to, first ? sums : to, sums, sums, columns, width);
         }

@@ -34,7 +34,7 @@ struct Outer {
 // One of them at work; the memory is the caller's.
 class OuterProduct {
   public:
-    OuterProduct(const Outer& outer, const Kernels& kernels, bool half, std::size_t rows);
+    OuterProduct(const Outer& outer, const Kernels& kernels, Number number, std::size_t rows);
 
     [[nodiscard]] std::size_t shared_bytes() const;
     [[nodiscard]] std::size_t scratch_bytes() const; // of each thread
@@ -53,13 +53,13 @@ class OuterProduct {
                   std::size_t columns, bool first) const;
     [[nodiscard]] Elementwise op(Op which) const { return kernels_.elementwise[static_cast<std::size_t>(which)]; }
     // Never an even number of lines, let alone a power of two: rows would fall on one another in the cache.
-    [[nodiscard]] std::size_t turned_width() const { return (depth_ / line | 1) * line; }
+    [[nodiscard]] std::size_t turned_width() const { return ((product_.spread(depth_) / line + 1) | 1) * line; }
     [[nodiscard]] std::size_t packed_bytes(const Right& right) const;
 
     const Outer& outer_;
     const Kernels& kernels_;
     const Product& product_;
-    const bool half_;
+    const Number number_;
     const std::size_t rows_, chunks_;
     std::size_t depth_; // of the longest chunk, padded
 };

@@ -13,7 +13,7 @@ std::vector<PackedWeights> plan_packing(const Program& program, const Product& p
             PackedWeights packed;
             for (const Term& term : code.terms) {
                 packed.depths.push_back(padded(program.weights[term.weight].depth, product.depth_align));
-                packed.depth += packed.depths.back();
+                packed.depth += product.spread(packed.depths.back());
             }
             packed.data = reinterpret_cast<char*>(bytes);
             bytes += padded(padded(code.columns, product.lanes) * packed.depth * product.bytes, 64);
@@ -39,7 +39,7 @@ void pack(const Program& program, const std::vector<WeightSource>& sources, cons
                                  static_cast<std::ptrdiff_t>(begin) * source.column_stride,
                              source.column_stride, source.depth_stride, end - begin,
                              program.weights[code.terms[k].weight].depth, offset, packed.depth);
-                offset += packed.depths[k];
+                offset += product.spread(packed.depths[k]);
             }
         }
     }

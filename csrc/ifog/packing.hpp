@@ -16,8 +16,8 @@ namespace ifog {
 // A product's packed weights.
 struct PackedWeights {
     char* data = nullptr;
-    std::size_t depth = 0; // of all operands, padded
-    std::vector<std::size_t> depths;
+    std::size_t depth = 0; // of all operands, as spread out in the packed weights
+    std::vector<std::size_t> depths; // of each operand, padded
 };
 
 // Sizes of all products' packed weights, numbered through all stages; `data` are offsets until memory is there. Adds to

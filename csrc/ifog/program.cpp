@@ -70,7 +70,7 @@ ProductCode read_product(Reader& in, const Program& program) {
 Program Program::decode(const std::vector<std::int64_t>& words) {
     Reader in(words);
     Program program;
-    program.half = in.below(2, "flag") == 1;
+    program.number = static_cast<Number>(in.below(static_cast<std::size_t>(Number::int16) + 1, "type of numbers"));
     const std::size_t places = in.below(65535, "count of places");
     for (std::size_t i = 0; i < places; ++i) {
         Place place{};

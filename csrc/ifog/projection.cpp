@@ -12,11 +12,11 @@ constexpr std::size_t chunk = 96; // rows: whole blocks of every kernel, small e
 
 } // namespace
 
-Projector::Projector(const Projection& projection, const Kernels& kernels, bool half)
-    : projection_(projection), kernels_(kernels), product_(half ? kernels.half : kernels.fp32), half_(half) {
+Projector::Projector(const Projection& projection, const Kernels& kernels, Number number)
+    : projection_(projection), kernels_(kernels), product_(kernels.product(number)), number_(number) {
     for (const ProjectionTerm& term : projection.terms) {
         depths_.push_back(padded(term.depth, product_.depth_align));
-        depth_ += depths_.back();
+        depth_ += product_.spread(depths_.back());
     }
 }
 
@@ -26,14 +26,14 @@ std::size_t Projector::packed_bytes() const {
 
 // Whether the kernel can read the operands and write the results where they lie.
 bool Projector::direct() const {
-    return !half_ && !projection_.out.half && projection_.columns % product_.lanes == 0;
+    return number_ == Number::fp32 && !projection_.out.half && projection_.columns % product_.lanes == 0;
 }
 
 std::size_t Projector::scratch_bytes() const {
     if (direct()) return 0;
     const std::size_t results = chunk * padded(projection_.columns, std::max<std::size_t>(product_.panel, 16)) * 4;
-    const std::size_t operands = half_ ? chunk * depth_ * std::max<std::size_t>(product_.bytes, 4) : 0;
-    const std::size_t widest = half_ ? chunk * depth_ * 4 : 0;
+    const std::size_t depth = number_ == Number::fp32 ? 0 : depth_;
+    const std::size_t operands = chunk * depth * std::max<std::size_t>(product_.bytes, 4), widest = chunk * depth * 4;
     return padded(results, 64) + padded(operands, 64) + padded(widest, 64);
 }
 
@@ -47,7 +47,7 @@ void Projector::pack(char* packed, std::size_t thread, std::size_t threads) cons
                       reinterpret_cast<const float*>(term.weight.data) +
                           static_cast<std::ptrdiff_t>(begin) * term.weight.column_stride,
                       term.weight.column_stride, term.weight.depth_stride, end - begin, term.depth, offset, depth_);
-        offset += depths_[k];
+        offset += product_.spread(depths_[k]);
     }
 }
 
@@ -66,15 +66,16 @@ void Projector::multiply(const char* packed, char* scratch, std::size_t begin, s
             const ProjectionTerm& term = projection_.terms[k];
             const Tile from = tile(term.operand, row);
             operands[k] = {from.data, from.stride, term.depth};
-            if (!half_) continue;
-            const auto stride = static_cast<std::ptrdiff_t>(depths_[k]);
+            if (number_ == Number::fp32) continue;
+            const std::size_t spread = product_.spread(depths_[k]);
+            const auto stride = static_cast<std::ptrdiff_t>(spread);
             const Tile wide{reinterpret_cast<float*>(widened) + offset, stride};
             if (term.operand.half) op(Op::load_bf16)(wide, from, from, from, rows, term.depth);
             const Tile floats = term.operand.half ? wide : from;
             const Tile to{reinterpret_cast<float*>(converted + offset * product_.bytes), stride};
-            op(kernels_.native_half ? Op::store_bf16 : Op::round_bf16)(to, floats, floats, floats, rows, term.depth);
+            kernels_.store(number_)(to, floats, floats, floats, rows, term.depth);
             operands[k] = {to.data, stride, depths_[k]};
-            offset += chunk * depths_[k];
+            offset += chunk * spread;
         }
         const Tile out = tile(projection_.out, row);
         if (direct()) {

@@ -47,7 +47,7 @@ struct Projection {
 // One projection at work; the memory is the caller's.
 class Projector {
   public:
-    Projector(const Projection& projection, const Kernels& kernels, bool half);
+    Projector(const Projection& projection, const Kernels& kernels, Number number);
 
     [[nodiscard]] std::size_t packed_bytes() const;
     [[nodiscard]] std::size_t scratch_bytes() const; // of each thread
@@ -62,9 +62,9 @@ class Projector {
     const Projection& projection_;
     const Kernels& kernels_;
     const Product& product_;
-    const bool half_;
+    const Number number_;
     std::vector<std::size_t> depths_; // padded
-    std::size_t depth_ = 0;
+    std::size_t depth_ = 0;           // of all, as spread out in the packed weights
 };
 
 // out row r = the sum over terms of table row ids[r]: a product with one-hot vectors, without the product.

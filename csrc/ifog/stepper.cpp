@@ -21,6 +21,7 @@ struct View {
     std::ptrdiff_t stride = 0; // elements
     std::size_t element = 4;   // bytes
     bool narrow = false;       // one column for all
+    bool operand = false;      // in the product's type
 
     [[nodiscard]] Tile tile(std::size_t parity, std::size_t row, std::size_t column) const {
         const auto at = static_cast<std::ptrdiff_t>(row) * stride + (narrow ? 0 : static_cast<std::ptrdiff_t>(column));
@@ -64,7 +65,7 @@ struct Script {
 struct Stepper::State {
     State(const Program& given_program, StepCall given_call, const Kernels& given_kernels)
         : program(given_program), call(std::move(given_call)), kernels(given_kernels),
-          product(program.half ? kernels.half : kernels.fp32), by_columns(program.columns_split()),
+          product(kernels.product(program.number)), by_columns(program.columns_split()),
           packed(plan_packing(program, product, packed_bytes)), block(bytes()) {
         for (PackedWeights& p : packed) p.data = block.data() + reinterpret_cast<std::size_t>(p.data);
         std::memset(block.data() + packed_bytes, 0, bytes() - packed_bytes); // what pads operands must be finite
@@ -91,7 +92,8 @@ struct Stepper::State {
     }
     [[nodiscard]] std::size_t rows_padded() const { return padded(call.batch, product.row_align); }
     [[nodiscard]] std::size_t row_width(const Place& place) const {
-        return padded(place.width, std::max(product.depth_align, line));
+        const std::size_t width = padded(place.width, std::max(product.depth_align, line));
+        return place.kind == PlaceKind::operand ? product.spread(width) : width;
     }
 
     void place() {
@@ -112,6 +114,7 @@ struct Stepper::State {
             } else if (place.kind == PlaceKind::local || place.kind == PlaceKind::operand) {
                 view.stride = static_cast<std::ptrdiff_t>(row_width(place));
                 if (place.kind == PlaceKind::operand) {
+                    view.operand = true;
                     view.element = product.bytes;
                     view.data[1] = next + place_bytes(place) / 2;
                 }
@@ -130,9 +133,9 @@ struct Stepper::State {
         return {0, call.batch, begin, end};
     }
     [[nodiscard]] std::pair<std::size_t, std::size_t> panels(std::size_t thread, std::size_t width) const {
-        const std::size_t count = (width + product.panel - 1) / product.panel;
-        return {std::min(count * thread / call.threads * product.panel, width),
-                std::min(count * (thread + 1) / call.threads * product.panel, width)};
+        const std::size_t unit = product.unit(), count = (width + unit - 1) / unit;
+        return {std::min(count * thread / call.threads * unit, width),
+                std::min(count * (thread + 1) / call.threads * unit, width)};
     }
 
     // --- scripts
@@ -217,12 +220,14 @@ struct Stepper::State {
             auto* const data = reinterpret_cast<float*>(views[i].data[parity]);
             if (i < program.registers) return {data + thread * block_floats, static_cast<std::ptrdiff_t>(columns)};
             if (program.places[i].kind == PlaceKind::constant) return {data, 0};
-            return views[i].tile(parity, row, column);
+            return tile(views[i], parity, row, column);
         };
         for (const Instruction& code : segment.code) {
-            auto op = static_cast<Op>(code.op);
-            if (op == Op::store_bf16 && program.places[code.out].kind == PlaceKind::operand) op = store_op();
-            script.tasks.push_back({Task::Kind::elements, 0, kernels.elementwise[static_cast<std::size_t>(op)],
+            const auto op = static_cast<Op>(code.op);
+            const bool stores = op == Op::store_bf16 && views[code.out].operand;
+            script.tasks.push_back({Task::Kind::elements, 0,
+                                    stores ? kernels.store(program.number)
+                                           : kernels.elementwise[static_cast<std::size_t>(op)],
                                     at(code.out), at(code.a), at(code.b), at(code.c), rows, columns});
         }
     }
@@ -238,7 +243,9 @@ struct Stepper::State {
                                width(code.out), width(code.a), width(code.b), code.first, code.second});
     }
 
-    [[nodiscard]] Op store_op() const { return kernels.native_half ? Op::store_bf16 : Op::round_bf16; }
+    [[nodiscard]] Tile tile(const View& view, std::size_t parity, std::size_t row, std::size_t column) const {
+        return view.tile(parity, row, view.operand ? product.spread(column) : column);
+    }
 
     const Program program;
     const StepCall call;
@@ -283,11 +290,9 @@ void Stepper::start(const std::vector<Edge>& initials, std::size_t step) {
     for (const Edge& edge : initials) {
         const auto i = static_cast<std::size_t>(edge.place);
         const Place& place = s.program.places.at(i);
-        const bool rounded = place.kind == PlaceKind::operand && s.program.half;
-        const Op op = rounded ? s.store_op() : Op::copy;
+        const Elementwise store = s.kernels.store(s.views[i].operand ? s.program.number : Number::fp32);
         const Tile source{reinterpret_cast<float*>(edge.data), edge.row};
-        s.kernels.elementwise[static_cast<std::size_t>(op)](s.views[i].tile(1 - step % 2, 0, 0), source, source, source,
-                                                            s.call.batch, place.width);
+        store(s.views[i].tile(1 - step % 2, 0, 0), source, source, source, s.call.batch, place.width);
     }
 }
 

@@ -22,6 +22,7 @@ struct View {
     std::ptrdiff_t stride = 0; // elements
     std::size_t element = 4;   // bytes
     bool narrow = false;       // one column for all
+    bool operand = false;      // in the product's type
 };
 
 // The work of one thread.
@@ -29,7 +30,7 @@ class Worker {
   public:
     Worker(const Program& program, const Call& call, const Kernels& kernels, const std::vector<PackedWeights>& packed,
            Share rows, Part columns, bool by_columns, Barrier& barrier)
-        : program_(program), call_(call), kernels_(kernels), product_(program.half ? kernels.half : kernels.fp32),
+        : program_(program), call_(call), kernels_(kernels), product_(kernels.product(program.number)),
           packed_(packed), rows_(rows), columns_(columns), by_columns_(by_columns), barrier_(barrier),
           views_(program.places.size()), block_(program.registers > 14 ? 256 : 512) {}
 
@@ -74,6 +75,7 @@ class Worker {
                 break;
             case PlaceKind::local:
             case PlaceKind::operand: {
+                view.operand = place.kind == PlaceKind::operand;
                 view.element = element(place);
                 view.stride = static_cast<std::ptrdiff_t>(row_width(place));
                 view.data = operands_[i] = step;
@@ -94,8 +96,8 @@ class Worker {
             if (place.kind == PlaceKind::operand) view.data = operand_copy(i, 1);
             const Part columns = columns_of(place.width);
             const Tile source = own_rows(edge, columns.begin);
-            elementwise(view_is_operand(place) ? store_op() : Op::copy)(tile(view, 0, columns.begin), source, source,
-                                                                       source, rows_.count, columns.size());
+            const Elementwise store = kernels_.store(view.operand ? program_.number : Number::fp32);
+            store(tile(view, 0, columns.begin), source, source, source, rows_.count, columns.size());
         }
     }
 
@@ -146,7 +148,8 @@ class Worker {
         return place.kind == PlaceKind::operand ? product_.bytes : 4;
     }
     [[nodiscard]] std::size_t row_width(const Place& place) const {
-        return padded(place.width, std::max(product_.depth_align, line));
+        const std::size_t width = padded(place.width, std::max(product_.depth_align, line));
+        return place.kind == PlaceKind::operand ? product_.spread(width) : width;
     }
     [[nodiscard]] std::size_t step_bytes(const Place& place) const {
         if (place.kind != PlaceKind::local && place.kind != PlaceKind::operand) return 0;
@@ -157,10 +160,6 @@ class Worker {
     [[nodiscard]] char* operand_copy(std::size_t i, std::size_t step) const {
         return operands_[i] + (step % 2) * step_bytes(program_.places[i]) / 2;
     }
-    [[nodiscard]] bool view_is_operand(const Place& place) const {
-        return place.kind == PlaceKind::operand && program_.half;
-    }
-    [[nodiscard]] Op store_op() const { return kernels_.native_half ? Op::store_bf16 : Op::round_bf16; }
     [[nodiscard]] Elementwise elementwise(Op op) const { return kernels_.elementwise[static_cast<std::size_t>(op)]; }
     [[nodiscard]] Part columns_of(std::size_t width) const { return by_columns_ && width > 1 ? columns_ : Part{0, width}; }
 
@@ -194,7 +193,8 @@ class Worker {
                 edge.row * static_cast<std::int64_t>(rows_.spacing)};
     }
 
-    static Tile tile(const View& view, std::size_t row, std::size_t column) {
+    [[nodiscard]] Tile tile(const View& view, std::size_t row, std::size_t column) const {
+        if (view.operand) column = product_.spread(column);
         const auto at = static_cast<std::ptrdiff_t>(row) * view.stride +
                         (view.narrow ? 0 : static_cast<std::ptrdiff_t>(column));
         return {reinterpret_cast<float*>(view.data + at * static_cast<std::ptrdiff_t>(view.element)), view.stride};
@@ -246,9 +246,10 @@ class Worker {
             return tile(views_[i], row, column);
         };
         for (const Instruction& code : segment.code) {
-            auto op = static_cast<Op>(code.op);
-            if (op == Op::store_bf16 && program_.places[code.out].kind == PlaceKind::operand) op = store_op();
-            elementwise(op)(at(code.out), at(code.a), at(code.b), at(code.c), rows, columns);
+            const auto op = static_cast<Op>(code.op);
+            const bool stores = op == Op::store_bf16 && views_[code.out].operand;
+            const Elementwise function = stores ? kernels_.store(program_.number) : elementwise(op);
+            function(at(code.out), at(code.a), at(code.b), at(code.c), rows, columns);
         }
     }
 

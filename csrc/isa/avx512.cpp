@@ -3,6 +3,7 @@
 #define IFOG_ISA avx512
 
 #include "isa/elementwise.hpp"
+#include "isa/fixed.hpp"
 #include "isa/matmul.hpp"
 
 namespace ifog {
@@ -12,10 +13,13 @@ const Kernels avx512_kernels = {
     Isa::avx512,
     avx512::fp32_product,
     avx512::rounded_product,
+    avx512::int16_product,
+    false,
     false,
     avx512::elementwise_table,
     avx512::rowwise_table,
     avx512::turn,
+    avx512::store_int16,
     avx512::enter,
     avx512::leave,
 };

@@ -14,6 +14,7 @@
 
 #define IFOG_ISA avx512_amx // a copy of the fp32 product of its own, known to the compiler when it fills the tables
 
+#include "isa/fixed.hpp"
 #include "isa/matmul.hpp"
 
 namespace ifog::IFOG_ISA {
@@ -25,6 +26,7 @@ inline constexpr std::size_t tile_size = tile_depth * lanes; // weights in one t
 struct DotKernel {
     using Weight = bf16;
     static constexpr std::size_t step = 2;
+    static constexpr std::size_t spread(std::size_t depth) { return depth; }
 
     template <std::size_t Rows, std::size_t Vectors, std::size_t Panels>
     static void block(const Job& job, const Place& place, const bf16* packed) {
@@ -127,17 +129,20 @@ static void leave_tiles() {
 
 constexpr Product half_product(MatMul multiply) {
     using namespace avx512_amx;
-    return {multiply, pack_tiles, panel_columns, lanes, tile_depth, tile_rows, sizeof(bf16)};
+    return {multiply, pack_tiles, panel_columns, lanes, tile_depth, tile_rows, sizeof(bf16), 0};
 }
 
 constinit const Kernels avx512_bf16_kernels = {
     Isa::avx512_bf16,
     avx512_amx::fp32_product,
     half_product(avx512_amx::walk<avx512_amx::DotKernel>),
+    avx512_amx::int16_product,
+    true,
     true,
     avx512::elementwise_table,
     avx512::rowwise_table,
     avx512_amx::turn,
+    avx512_amx::store_int16,
     enter_vectors,
     leave_vectors,
 };
@@ -146,10 +151,13 @@ constinit const Kernels amx_bf16_kernels = {
     Isa::amx_bf16,
     avx512_amx::fp32_product,
     half_product(avx512_amx::multiply_tiles),
+    avx512_amx::int16_product,
+    true,
     true,
     avx512::elementwise_table,
     avx512::rowwise_table,
     avx512_amx::turn,
+    avx512_amx::store_int16,
     enter_tiles,
     leave_tiles,
 };

@@ -42,9 +42,10 @@ static inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ?
 static inline std::size_t larger(std::size_t a, std::size_t b) { return a < b ? b : a; }
 static inline std::size_t round_up(std::size_t a, std::size_t b) { return (a + b - 1) / b * b; }
 
+template <class Kernel>
 static inline std::size_t depth_of(const Operand* operands, std::size_t count) {
     std::size_t depth = 0;
-    for (std::size_t i = 0; i < count; ++i) depth += operands[i].depth;
+    for (std::size_t i = 0; i < count; ++i) depth += Kernel::spread(operands[i].depth);
     return depth;
 }
 
@@ -112,6 +113,7 @@ static inline void store_sums(const Job& job, const Place& place, const Vector (
 struct FloatKernel {
     using Weight = float;
     static constexpr std::size_t step = 1; // depths that one vector of weights holds
+    static constexpr std::size_t spread(std::size_t depth) { return depth; } // as Product::spread
 
     // `Rows` rows times `Panels` neighbouring panels of `Vectors` vectors.
     template <std::size_t Rows, std::size_t Vectors, std::size_t Panels>
@@ -181,7 +183,7 @@ static void walk(const Operand* operands, std::size_t operand_count, std::size_t
                  std::size_t columns, float* C, std::ptrdiff_t ldc) {
     using Weight = typename Kernel::Weight;
     static constexpr Blocks<Kernel> blocks = all_blocks<Kernel>(std::make_index_sequence<block_rows>{});
-    const std::size_t depth = depth_of(operands, operand_count);
+    const std::size_t depth = depth_of<Kernel>(operands, operand_count);
     const Job job{operands, operand_count, C, ldc, panel_columns * depth};
     // Blocks of nearly equal height: a block of one row left over would cost as much as one of three.
     const std::size_t count = (rows + block_rows - 1) / block_rows;
@@ -332,7 +334,7 @@ static void turn(float* out, std::ptrdiff_t out_stride, const float* in, std::pt
 
 // --- products -------------------------------------------------------------------------------------------------------
 
-static constexpr Product fp32_product = {walk<FloatKernel>, pack<false>, panel_columns, lanes, 1, 1, sizeof(float)};
-static constexpr Product rounded_product = {walk<FloatKernel>, pack<true>, panel_columns, lanes, 1, 1, sizeof(float)};
+static constexpr Product fp32_product = {walk<FloatKernel>, pack<false>, panel_columns, lanes, 1, 1, sizeof(float), 0};
+static constexpr Product rounded_product = {walk<FloatKernel>, pack<true>, panel_columns, lanes, 1, 1, sizeof(float), 0};
 
 } // namespace ifog::IFOG_ISA

@@ -3,6 +3,7 @@
 #define IFOG_ISA portable
 
 #include "isa/elementwise.hpp"
+#include "isa/fixed.hpp"
 #include "isa/matmul.hpp"
 
 namespace ifog {
@@ -12,10 +13,13 @@ const Kernels portable_kernels = {
     Isa::portable,
     portable::fp32_product,
     portable::rounded_product,
+    portable::int16_product,
+    false,
     false,
     portable::elementwise_table,
     portable::rowwise_table,
     portable::turn,
+    portable::store_int16,
     portable::enter,
     portable::leave,
 };

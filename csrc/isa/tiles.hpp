@@ -122,7 +122,7 @@ static void panel_of_tiles(const Job& job, std::size_t first, std::size_t last, 
 
 static void multiply_tiles(const Operand* operands, std::size_t operand_count, std::size_t rows, const void* packed,
                            std::size_t columns, float* C, std::ptrdiff_t ldc) {
-    const std::size_t depth = depth_of(operands, operand_count);
+    const std::size_t depth = depth_of<DotKernel>(operands, operand_count);
     const Job job{operands, operand_count, C, ldc, panel_columns * depth};
     const std::size_t count = (rows + tile_rows - 1) / tile_rows;
     // even, so that only the very last row of tiles is without a neighbour

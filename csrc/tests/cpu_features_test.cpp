@@ -27,6 +27,7 @@ ifog::CpuRegisters sapphire_rapids() {
     cpu.leaf1_ecx = bit(12) | bit(19) | bit(27) | bit(28);
     cpu.leaf1_edx = bit(26);
     cpu.leaf7_ebx = bit(5) | bit(16) | bit(17) | bit(30) | bit(31);
+    cpu.leaf7_ecx = bit(11);
     cpu.leaf7_edx = bit(22) | bit(24);
     cpu.leaf7_1_eax = bit(5);
     cpu.xcr0 = 0x600E7;
@@ -39,7 +40,7 @@ int main() {
     check(ifog::decode({}).empty(), "a CPU that answers nothing has nothing");
 
     auto cpu = sapphire_rapids();
-    check(ifog::decode(cpu) == Names{"sse2", "sse4.1", "avx2", "fma", "avx512", "avx512_bf16", "amx_bf16"},
+    check(ifog::decode(cpu) == Names{"sse2", "sse4.1", "avx2", "fma", "avx512", "avx512_vnni", "avx512_bf16", "amx_bf16"},
           "a CPU with everything lists everything, weakest first");
 
     cpu = sapphire_rapids();
@@ -52,13 +53,13 @@ int main() {
 
     cpu = sapphire_rapids();
     cpu.xcr0 = 0xE7;
-    check(ifog::decode(cpu) == Names{"sse2", "sse4.1", "avx2", "fma", "avx512", "avx512_bf16"},
+    check(ifog::decode(cpu) == Names{"sse2", "sse4.1", "avx2", "fma", "avx512", "avx512_vnni", "avx512_bf16"},
           "an operating system that saves no tiles hides AMX only");
 
     cpu = sapphire_rapids();
     cpu.leaf7_ebx &= ~bit(30);
     check(ifog::decode(cpu) == Names{"sse2", "sse4.1", "avx2", "fma", "amx_bf16"},
-          "AVX-512 without its byte and word instructions does not count, nor does its bf16");
+          "AVX-512 without its byte and word instructions does not count, nor do its integers and its bf16");
 
     cpu = sapphire_rapids();
     cpu.leaf7_edx &= ~bit(22);

@@ -50,6 +50,11 @@ constexpr float canary = 12345.0F;
 
 std::size_t round_up(std::size_t a, std::size_t b) { return (a + b - 1) / b * b; }
 
+const char* name_of(ifog::Isa isa) {
+    constexpr const char* names[] = {"portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx_bf16"};
+    return names[static_cast<std::size_t>(isa)];
+}
+
 // --- one product ----------------------------------------------------------------------------------------------------
 
 // How the weights lie in their source.
@@ -67,9 +72,9 @@ struct Case {
     }
 };
 
-// The sums in double precision, and those of the absolute terms, which bound the error.
+// The sums in double precision, those of the absolute terms, which bound the error, and what else may be lost.
 struct Expected {
-    std::vector<double> sums, magnitudes; // [rows][columns]
+    std::vector<double> sums, magnitudes, lost; // [rows][columns]
 };
 
 struct Problem {
@@ -88,8 +93,42 @@ Problem make_problem(const Case& c, bool rounded_inputs) {
     return problem;
 }
 
-Expected expect(const Case& c, const Problem& problem, bool rounded_weights) {
-    Expected out{std::vector<double>(c.rows * c.columns), std::vector<double>(c.rows * c.columns)};
+// How far numbers of a row can be from their 16-bit integers: half a unit, of which the largest of a group has `most`.
+std::vector<double> half_units(const float* row, std::size_t depth, double most) {
+    std::vector<double> found(depth);
+    for (std::size_t begin = 0; begin < depth; begin += ifog::fixed_group) {
+        const std::size_t end = std::min(depth, begin + ifog::fixed_group);
+        double largest = 0;
+        for (std::size_t k = begin; k < end; ++k) largest = std::max(largest, std::abs(double{row[k]}));
+        for (std::size_t k = begin; k < end; ++k) found[k] = largest / most * 0.50001;
+    }
+    return found;
+}
+
+// What 16-bit integers may lose of every sum.
+void bound_loss(const Case& c, const Problem& problem, Expected& out) {
+    for (std::size_t i = 0; i < c.depths.size(); ++i) {
+        const std::size_t depth = c.depths[i];
+        std::vector<std::vector<double>> of_weights;
+        for (std::size_t j = 0; j < c.columns; ++j)
+            of_weights.push_back(half_units(problem.weights[i].data() + j * depth, depth, 4095));
+        for (std::size_t r = 0; r < c.rows; ++r) {
+            const float* row = problem.inputs[i].data() + r * depth;
+            const std::vector<double> of_row = half_units(row, depth, 8191);
+            for (std::size_t j = 0; j < c.columns; ++j)
+                for (std::size_t k = 0; k < depth; ++k)
+                    out.lost[r * c.columns + j] +=
+                        of_row[k] * std::abs(double{problem.weights[i][j * depth + k]}) +
+                        of_weights[j][k] * (std::abs(double{row[k]}) + of_row[k]);
+        }
+    }
+}
+
+Expected expect(const Case& c, const Problem& problem, ifog::Number number) {
+    const bool rounded_weights = number == ifog::Number::bf16;
+    const std::vector<double> zeros(c.rows * c.columns);
+    Expected out{zeros, zeros, zeros};
+    if (number == ifog::Number::int16) bound_loss(c, problem, out);
     for (std::size_t i = 0; i < c.depths.size(); ++i) {
         std::vector<float> weights = problem.weights[i];
         if (rounded_weights) std::transform(weights.begin(), weights.end(), weights.begin(), nearest_bf16);
@@ -109,7 +148,7 @@ Expected expect(const Case& c, const Problem& problem, bool rounded_weights) {
 // The packed weights of all operands, in memory that is filled to the last byte with NaN before.
 std::vector<std::uint8_t> pack(const ifog::Product& product, const Case& c, const Problem& problem) {
     std::size_t depth_total = 0;
-    for (const std::size_t depth : c.depths) depth_total += round_up(depth, product.depth_align);
+    for (const std::size_t depth : c.depths) depth_total += product.spread(round_up(depth, product.depth_align));
     const std::size_t size = round_up(c.columns, product.lanes) * depth_total * product.bytes;
     std::vector<std::uint8_t> packed(size + 64, 0xff);
 
@@ -132,7 +171,7 @@ std::vector<std::uint8_t> pack(const ifog::Product& product, const Case& c, cons
         }
         product.pack(packed.data(), source.data(), static_cast<std::ptrdiff_t>(column_stride),
                      static_cast<std::ptrdiff_t>(depth_stride), c.columns, depth, offset, depth_total);
-        offset += round_up(depth, product.depth_align);
+        offset += product.spread(round_up(depth, product.depth_align));
     }
     const bool clean = std::all_of(packed.begin() + static_cast<std::ptrdiff_t>(size), packed.end(),
                                    [](std::uint8_t byte) { return byte == 0xff; });
@@ -140,17 +179,29 @@ std::vector<std::uint8_t> pack(const ifog::Product& product, const Case& c, cons
     return packed;
 }
 
+struct Subject {
+    const ifog::Kernels* table;
+    ifog::Number number;
+
+    [[nodiscard]] const ifog::Product& product() const { return table->product(number); }
+    [[nodiscard]] std::string name() const {
+        constexpr const char* numbers[] = {" fp32", " bf16", " int16"};
+        return name_of(table->isa) + std::string(numbers[static_cast<std::size_t>(number)]);
+    }
+};
+
 // C with `ldc` numbers in a row, from the panel that begins at `first_column` on.
-std::vector<float> multiply(const ifog::Product& product, const Case& c, const Problem& problem,
-                            const std::vector<std::uint8_t>& packed, bool native_half, std::size_t first_column,
-                            std::size_t ldc) {
+std::vector<float> multiply(const Subject& subject, const Case& c, const Problem& problem,
+                            const std::vector<std::uint8_t>& packed, std::size_t first_column, std::size_t ldc) {
+    const ifog::Product& product = subject.product();
     const std::size_t rows = round_up(c.rows, product.row_align);
     std::vector<std::vector<float>> floats;
     std::vector<std::vector<ifog::bf16>> halves;
     std::vector<ifog::Operand> operands;
     std::size_t depth_total = 0;
     for (std::size_t i = 0; i < c.depths.size(); ++i) {
-        const std::size_t depth = c.depths[i], padded = round_up(depth, product.depth_align), stride = padded + 8 * i;
+        const std::size_t depth = c.depths[i], padded = round_up(depth, product.depth_align);
+        const std::size_t stride = product.spread(padded) + 8 * i;
         auto& wide = floats.emplace_back(rows * stride + 1, 3.0F); // what lies in the padding is finite, not zero
         for (std::size_t r = 0; r < c.rows; ++r) {
             std::copy_n(problem.inputs[i].begin() + static_cast<std::ptrdiff_t>(r * depth), depth,
@@ -158,9 +209,14 @@ std::vector<float> multiply(const ifog::Product& product, const Case& c, const P
         }
         auto& narrow = halves.emplace_back(wide.size());
         std::transform(wide.begin(), wide.end(), narrow.begin(), upper_half);
-        const void* data = native_half ? static_cast<const void*>(narrow.data()) : wide.data();
-        operands.push_back({data, static_cast<std::ptrdiff_t>(stride), padded});
-        depth_total += padded;
+        const auto step = static_cast<std::ptrdiff_t>(stride);
+        if (subject.number == ifog::Number::int16) {
+            const ifog::Tile from{wide.data(), step}, to{reinterpret_cast<float*>(narrow.data()), step};
+            subject.table->store_int16(to, from, from, from, c.rows, depth);
+        }
+        const void* data = product.bytes == 2 ? static_cast<const void*>(narrow.data()) : wide.data();
+        operands.push_back({data, step, padded});
+        depth_total += product.spread(padded);
     }
     std::vector<float> C(rows * ldc + 16, canary);
     const void* weights = packed.data() + first_column * depth_total * product.bytes;
@@ -169,19 +225,13 @@ std::vector<float> multiply(const ifog::Product& product, const Case& c, const P
     return C;
 }
 
-struct Subject {
-    std::string name;
-    const ifog::Product* product;
-    bool native_half, rounded;
-};
-
 std::vector<float> test_product(const Subject& subject, const Case& c, const Problem& problem,
                                 const Expected& expected) {
-    const ifog::Product& product = *subject.product;
-    const std::string text = subject.name + ": " + c.text();
+    const ifog::Product& product = subject.product();
+    const std::string text = subject.name() + ": " + c.text();
     const std::vector<std::uint8_t> packed = pack(product, c, problem);
     const std::size_t room = round_up(c.columns, product.lanes), ldc = room + 7;
-    const std::vector<float> C = multiply(product, c, problem, packed, subject.native_half, 0, ldc);
+    const std::vector<float> C = multiply(subject, c, problem, packed, 0, ldc);
 
     std::size_t depth = 1;
     for (const std::size_t d : c.depths) depth += d;
@@ -192,7 +242,7 @@ std::vector<float> test_product(const Subject& subject, const Case& c, const Pro
         for (std::size_t j = 0; j < c.columns; ++j) {
             const std::size_t at = r * c.columns + j;
             values.push_back(C[r * ldc + j]);
-            exact = exact && std::abs(values.back() - expected.sums[at]) <= unit * expected.magnitudes[at];
+            exact = exact && std::abs(values.back() - expected.sums[at]) <= unit * expected.magnitudes[at] + expected.lost[at];
         }
         for (std::size_t j = c.columns; j < room; ++j) padded = padded && C[r * ldc + j] == 0.0F;
     }
@@ -205,7 +255,7 @@ std::vector<float> test_product(const Subject& subject, const Case& c, const Pro
     check(clean, "nothing is written behind the room for C: " + text);
 
     if (c.columns > product.panel) { // the second panel alone
-        const std::vector<float> part = multiply(product, c, problem, packed, subject.native_half, product.panel, ldc);
+        const std::vector<float> part = multiply(subject, c, problem, packed, product.panel, ldc);
         bool same = true;
         for (std::size_t r = 0; r < c.rows; ++r) {
             for (std::size_t j = 0; j < c.columns; ++j) {
@@ -227,14 +277,8 @@ std::vector<const ifog::Kernels*> runnable() {
     return tables;
 }
 
-const char* name_of(ifog::Isa isa) {
-    constexpr const char* names[] = {"portable", "avx2", "avx512", "avx512_bf16", "amx_bf16"};
-    return names[static_cast<std::size_t>(isa)];
-}
-
 std::vector<Subject> subjects(const ifog::Kernels& table) {
-    return {{std::string(name_of(table.isa)) + " fp32", &table.fp32, false, false},
-            {std::string(name_of(table.isa)) + " half", &table.half, table.native_half, true}};
+    return {{&table, ifog::Number::fp32}, {&table, ifog::Number::bf16}, {&table, ifog::Number::int16}};
 }
 
 // One table after the other, so that a thread enters and leaves each of them once.
@@ -246,7 +290,7 @@ void test_all(const std::vector<Case>& cases, const std::vector<const ifog::Kern
             state = static_cast<std::uint32_t>(c.rows * 1000003 + c.columns);
             const Problem problem = make_problem(c, true);
             for (const Subject& subject : subjects(*table)) {
-                test_product(subject, c, problem, expect(c, problem, subject.rounded));
+                test_product(subject, c, problem, expect(c, problem, subject.number));
             }
         }
         if (table->leave != nullptr) table->leave();
@@ -285,17 +329,58 @@ void test_invariance(const ifog::Kernels& table, const Subject& subject) {
     const Case all{70, 200, {100, 31}, Order::rows_are_columns};
     state = 7;
     const Problem problem = make_problem(all, true);
-    const std::vector<float> values = test_product(subject, all, problem, expect(all, problem, subject.rounded));
+    const std::vector<float> values = test_product(subject, all, problem, expect(all, problem, subject.number));
     for (std::size_t rows = 1; rows < all.rows; rows += 1 + rows / 20) {
         Case some = all;
         some.rows = rows;
         Problem part = problem;
         for (std::size_t i = 0; i < part.inputs.size(); ++i) part.inputs[i].resize(rows * all.depths[i]);
-        const std::vector<float> few = test_product(subject, some, part, expect(some, part, subject.rounded));
+        const std::vector<float> few = test_product(subject, some, part, expect(some, part, subject.number));
         check(std::equal(few.begin(), few.end(), values.begin()),
-              subject.name + ": a row does not depend on the rows beside it: " + some.text());
+              subject.name() + ": a row does not depend on the rows beside it: " + some.text());
     }
     if (table.leave != nullptr) table.leave();
+}
+
+// Integers are exact and so are sums of them: every instruction set gives the same bits, but for the float sums of
+// groups, which are fused where there is such an instruction.
+void test_integers(const std::vector<const ifog::Kernels*>& tables) {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    Case c{9, 75, {64, 100}, Order::rows_are_columns};
+    state = 11;
+    Problem problem = make_problem(c, false);
+    problem.inputs[0][3] = 1e-38F; // alone above zero in its row: below what counts
+    std::fill_n(problem.inputs[0].begin() + 64, 64, 0.0F);
+    const auto products = [&](const ifog::Kernels* table) {
+        table->enter();
+        const Subject subject{table, ifog::Number::int16};
+        const std::vector<float> made = test_product(subject, c, problem, expect(c, problem, ifog::Number::int16));
+        table->leave();
+        return made;
+    };
+    const std::vector<float> wanted = products(tables.front());
+    for (const ifog::Kernels* table : tables) {
+        const std::vector<float> made = products(table);
+        bool same = true;
+        for (std::size_t i = 0; i < made.size(); ++i) same = same && std::abs(made[i] - wanted[i]) <= 2e-6F;
+        check(same, std::string(name_of(table->isa)) + " int16: the integers are those of the portable kernels");
+    }
+    for (const float bad : {infinity, -infinity, std::numeric_limits<float>::quiet_NaN()}) {
+        Problem broken = problem;
+        broken.inputs[1][2 * 100 + 70] = bad;
+        broken.weights[0][5 * 64 + 1] = bad;
+        for (const ifog::Kernels* table : tables) {
+            table->enter();
+            const Subject subject{table, ifog::Number::int16};
+            const std::vector<std::uint8_t> packed = pack(subject.product(), c, broken);
+            const std::vector<float> C = multiply(subject, c, broken, packed, 0, 80);
+            table->leave();
+            bool right = true;
+            for (std::size_t r = 0; r < c.rows; ++r)
+                for (std::size_t j = 0; j < c.columns; ++j) right = right && std::isnan(C[r * 80 + j]) == (r == 2 || j == 5);
+            check(right, std::string(name_of(table->isa)) + " int16: what is no number reaches its row and column alone");
+        }
+    }
 }
 
 // Numbers at which rounding to bf16 goes wrong first.
@@ -326,6 +411,7 @@ int main() {
         for (const Subject& subject : subjects(*table)) test_invariance(*table, subject);
         test_rounding(*table);
     }
+    test_integers(tables);
     std::printf("%d checks, %d failures\n", checks, failures);
     return failures == 0 ? 0 : 1;
 }

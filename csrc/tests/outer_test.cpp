@@ -53,7 +53,7 @@ std::vector<float> compute(const Kernels& table, const Case& it, const Side& lef
     Outer outer{left.rows(it.left_half), it.left, {}};
     outer.rights.push_back({right[0].rows(it.right_half), it.right, at(0), stride});
     outer.rights.push_back({right[1].rows(false), it.more, at(it.right + 1), stride});
-    const OuterProduct product(outer, table, it.half, it.rows);
+    const OuterProduct product(outer, table, it.half ? Number::bf16 : Number::fp32, it.rows);
     const Block shared(product.shared_bytes());
     const Block scratch(threads * product.scratch_bytes());
     std::memset(shared.data(), 0xff, product.shared_bytes());
