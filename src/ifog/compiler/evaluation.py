@@ -16,9 +16,10 @@ from torch import Tensor
 from ifog.compiler.graph import Node, matrices
 from ifog.compiler.operations import OPERATIONS
 from ifog.compiler.planning import Plan, Stage
+from ifog.compiler.precision import Precision, rounded_rows, rounded_weights
 
 __all__ = [
-    "Inputs", "Joins", "Values", "joined", "leaves", "literals", "product", "rounded", "run_operations", "run_stages",
+    "Inputs", "Joins", "Values", "joined", "leaves", "literals", "product", "run_operations", "run_stages",
     "stack", "stacked",
 ]  # fmt: skip
 
@@ -38,7 +39,7 @@ class Inputs:
         valid: Which steps are within their sequence, `(T, B, 1)`; None: all.
         reset: Before which steps the state goes back to its start, `(T, B, 1)`; None: never.
         start: What a reset goes back to, each `(B, n)`; None: `states`.
-        half: Whether what enters matrix products is rounded to bf16.
+        precision: What matrix products multiply.
         sizes: Of packed sequences, how many rows each step has, never more than the one before; none: padded. Packed,
             all rows of all steps (N) are one step `(1, N, ...)` of `x`, `masks`, `reset` and the output, and the first
             rows of `states` and `start` are the sequences that go on longest.
@@ -51,7 +52,7 @@ class Inputs:
     valid: Tensor | None = None
     reset: Tensor | None = None
     start: tuple[Tensor, ...] | None = None
-    half: bool = False
+    precision: Precision = "fp32"
     sizes: tuple[int, ...] = ()
 
 
@@ -101,21 +102,16 @@ def run_stages(
     values: Values,
     weights: Mapping[int, Tensor],
     joins: Joins | None = None,
-    half: bool = False,
+    precision: Precision = "fp32",
 ) -> None:
-    """Evaluates stages, adding to `values` and `joins`; `half` rounds what is multiplied to bf16."""
+    """Evaluates stages, adding to `values` and `joins`; `precision` is what products multiply."""
     for stage in stages:
         for group in stage.products:
             operand, matrix = joined(nodes[group[0]].args, values, joins), weights[group[0]]
-            result = product(rounded(operand), rounded(matrix)) if half else product(operand, matrix)
+            result = product(rounded_rows(operand, precision), rounded_weights(matrix, precision))
             parts = torch.split(result, [nodes[p].size for p in group], -1)
             values.update(zip(group, parts, strict=True))
         run_operations(nodes, stage.program, values)
-
-
-def rounded(value: Tensor) -> Tensor:
-    """Numbers that a bf16 can hold, in the type they came in; token ids stay."""
-    return value.to(torch.bfloat16).to(value.dtype) if value.is_floating_point() else value
 
 
 def run_operations(nodes: Sequence[Node], program: Sequence[int], values: Values) -> None:

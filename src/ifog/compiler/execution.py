@@ -24,7 +24,6 @@ from ifog.compiler.evaluation import (
     joined,
     leaves,
     literals,
-    rounded,
     run_operations,
     run_stages,
     stack,
@@ -32,6 +31,7 @@ from ifog.compiler.evaluation import (
 from ifog.compiler.gradients import Backward, Gradients
 from ifog.compiler.graph import Level
 from ifog.compiler.planning import Plan
+from ifog.compiler.precision import rounded_rows, rounded_weights
 
 __all__ = ["Inputs", "Unrolled", "backpropagate", "over_time", "unpacked", "unroll"]
 
@@ -67,7 +67,9 @@ def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool =
     graph, levels = plan.graph, plan.levels
     fixed = leaves(plan, inputs)
     for stages in (plan.constant, plan.input):
-        run_stages(graph.nodes, stages, fixed, stack(graph.nodes, stages, inputs.parameters), half=inputs.half)
+        run_stages(
+            graph.nodes, stages, fixed, stack(graph.nodes, stages, inputs.parameters), precision=inputs.precision
+        )
     steps, batch = inputs.x.shape[:2]
     in_loop = dict.fromkeys(i for i in keep if levels[i] == Level.STEP)
     weights = stack(graph.nodes, plan.step, inputs.parameters)
@@ -83,7 +85,7 @@ def unroll(plan: Plan, inputs: Inputs, keep: Sequence[int] = (), history: bool =
             states = tuple(torch.where(inputs.reset[t], s0, s) for s0, s in zip(start, states, strict=True))
         values = constants | {i: s[t] for i, s in slices.items()}
         values.update((s.node, v) for s, v in zip(graph.states, states, strict=True))
-        run_stages(graph.nodes, plan.step, values, weights, half=inputs.half)
+        run_stages(graph.nodes, plan.step, values, weights, precision=inputs.precision)
         following = tuple(_rows(values[s.next], v) for s, v in zip(graph.states, states, strict=True))
         output = _rows(values[graph.output], values[graph.states[0].node])
         if inputs.valid is not None:
@@ -123,7 +125,7 @@ def backpropagate(
     values = literals(nodes, inputs.states[0]) | forward.fixed | collected
     for section in (gradients.input, gradients.constant):
         weights = stack(nodes, section.stages, inputs.parameters)
-        run_stages(nodes, section.stages, values, weights, joins, inputs.half)
+        run_stages(nodes, section.stages, values, weights, joins, inputs.precision)
         _weight_gradients(section, values, joins, d_parameters, inputs)
     for i, d in gradients.constant.results:
         name = str(nodes[i].attributes[0])
@@ -169,7 +171,7 @@ def _loop_back(
         values.update(zip(gradients.carried, arriving, strict=True))
         run_operations(nodes, gradients.recomputed, values)
         joins: Joins = {}
-        run_stages(nodes, gradients.step.stages, values, weights, joins, inputs.half)
+        run_stages(nodes, gradients.step.stages, values, weights, joins, inputs.precision)
         for members, rows in bundles.items():
             rows[t] = joined(members, values, joins)
         leaving = tuple(
@@ -224,7 +226,8 @@ def _weight_gradients(
         operand = values[weight.operand]
         if operand.is_floating_point():
             flat = operand.reshape(-1, operand.shape[-1])
-            outer = rounded(bundle).t() @ rounded(flat) if inputs.half else bundle.t() @ flat
+            d, a = rounded_rows(bundle.t(), inputs.precision), rounded_weights(flat.t(), inputs.precision)
+            outer = d @ a.t()
         else:
             name, flag, _ = weight.terms[0]
             columns = bundle.new_zeros(parameters[name].shape[0 if flag else 1], bundle.shape[1])

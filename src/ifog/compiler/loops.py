@@ -16,6 +16,7 @@ from ifog.compiler.graph import Level, matrices
 from ifog.compiler.layout import Block, lay_out, lay_out_inference
 from ifog.compiler.masking import Step
 from ifog.compiler.planning import Plan
+from ifog.compiler.precision import Precision
 from ifog.compiler.registers import Traffic, emit
 from ifog.compiler.scheduling import Schedule
 from ifog.compiler.spelling import Code, Given
@@ -28,7 +29,7 @@ class Options(NamedTuple):
 
     Attributes:
         train: Whether gradients may be wanted.
-        half: Whether matrix products take bf16.
+        precision: What matrix products multiply.
         input_gradient: Whether the gradient of the input is wanted.
         valid: Whether some steps lie past the end of their sequence.
         reset: Whether the state goes back to its start before some steps.
@@ -38,7 +39,7 @@ class Options(NamedTuple):
     """
 
     train: bool
-    half: bool = False
+    precision: Precision = "fp32"
     input_gradient: bool = True
     valid: bool = False
     reset: bool = False
@@ -157,7 +158,7 @@ class _Lowering:
         self.totals: tuple[int, ...] = ()
 
     def run(self) -> Loops:
-        half, order = self.options.half, self.options.order
+        half, order = self.options.precision == "bf16", self.options.order
         forward, final, output = self._forward_step()
         if self.gradients is None:
             self.layout = lay_out_inference(self.plan, half)
@@ -229,7 +230,7 @@ class _Lowering:
     def _forward_code(
         self, step: Step, scheduled: Schedule, final: list[int], output: int
     ) -> tuple[tuple[Hashable, ...], Code]:
-        options, graph = self.options, self.graph
+        options, graph, converts = self.options, self.graph, self.options.precision != "fp32"
         self._fixed(step, scheduled)
         read_by_products = {a for s in scheduled.stages for p in s.products for a in scheduled.nodes[p].args}
         stores: list[tuple[int, Given]] = [(output, Given("output"))]
@@ -240,7 +241,7 @@ class _Lowering:
         for k, (state, value) in enumerate(zip(graph.states, final, strict=True)):
             if value == output and "output" not in history:  # each state needs its own first row
                 history.append("output")
-            elif options.train or (state.node in read_by_products and not options.half):
+            elif options.train or (state.node in read_by_products and not converts):
                 history.append(("next", k))
                 stores.append((value, Given(("next", k))))
             else:
@@ -248,7 +249,7 @@ class _Lowering:
                 carried.append((state.node, value))
             if history[k] is not None:
                 step.sources[state.node] = Given(("state", k))
-            if options.half and state.node in read_by_products:
+            if converts and state.node in read_by_products:
                 operands.append((state.node, value))
                 self.operands += (k,)
         for s in self.gradients.saved if self.gradients else ():
@@ -256,7 +257,7 @@ class _Lowering:
                 given = self._block(s)
                 assert given is not None
                 stores.append((s, given))
-        traffic = Traffic(step.sources, stores, (), carried, operands, options.half, options.packed)
+        traffic = Traffic(step.sources, stores, (), carried, operands, options.precision, options.packed)
         return tuple(history), emit(_with_nodes(scheduled, step), traffic)
 
     # backwards
@@ -345,7 +346,7 @@ class _Lowering:
         ]
         self.totals = tuple(i for _, i in totals)
         carried = [*self.leaving, *self.starts]
-        traffic = Traffic(step.sources, stores, totals, carried, (), self.options.half, self.options.packed)
+        traffic = Traffic(step.sources, stores, totals, carried, (), self.options.precision, self.options.packed)
         return emit(_with_nodes(scheduled, step), traffic)
 
 

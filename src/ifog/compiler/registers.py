@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ifog.compiler.graph import matrices
 from ifog.compiler.operations import OPERATIONS
+from ifog.compiler.precision import Precision
 from ifog.compiler.scheduling import Schedule
 from ifog.compiler.spelling import Code, Given, Instruction, Kind, Place, ProductCode, Segment, Virtual, Weight, spell
 
@@ -28,7 +29,7 @@ class Traffic:
         totals: Values to be summed over all rows and steps, by what the sum is for.
         carried: `(leaf, value)`: at the next step, the leaf is this step's value.
         operands: `(leaf, value)` likewise, for leaves that lie in an array which products can't read as it is.
-        half: Whether products read bf16.
+        precision: What products multiply: anything but fp32 is stored for them apart.
         packed: Whether what is carried must stay as it is where a step has no row.
     """
 
@@ -37,8 +38,13 @@ class Traffic:
     totals: Sequence[tuple[int, Hashable]] = ()
     carried: Sequence[tuple[int, int]] = ()
     operands: Sequence[tuple[int, int]] = ()
-    half: bool = False
+    precision: Precision = "fp32"
     packed: bool = False
+
+    @property
+    def converts(self) -> bool:
+        """Whether products read another type than the arrays'."""
+        return self.precision != "fp32"
 
 
 def emit(schedule: Schedule, traffic: Traffic) -> Code:
@@ -80,7 +86,7 @@ class _Emitter:
             found.append((leaf, (Kind.LOCAL, self.nodes[leaf].size, ("carried", k))))
             if value not in self.position or value in self.replaces or leaf in moved:
                 continue
-            if traffic.packed and traffic.half and self._product(value):  # which writes whole tiles of rows
+            if traffic.packed and traffic.converts and self._product(value):  # which writes whole tiles of rows
                 continue
             if self.schedule.last_use(leaf) <= self.position[value]:
                 self.replaces[value] = k
@@ -96,7 +102,7 @@ class _Emitter:
         for given in self.stores.get(n, ()):
             if not given.half and not self.must_wait(n, given):
                 return (Kind.GIVEN, node.size, given)
-        if n in self.read_by_products and not self.traffic.half:
+        if n in self.read_by_products and not self.traffic.converts:
             return (Kind.OPERAND, node.size, n)
         elsewhere = any(self.position[u][:2] != here[:2] for u in self.schedule.uses.get(n, ()) if not self._product(u))
         moved = any(n == v and self.replaces.get(v) != k for k, (_, v) in enumerate(self.traffic.carried))
@@ -161,17 +167,17 @@ class _Emitter:
         ]
         carried += [(Kind.OPERAND, self.nodes[leaf].size, leaf) for leaf, _ in self.traffic.operands]
         spelled = [(tuple(self._product_code(p) for p in products), segments) for products, segments in stages]
-        return spell(spelled, carried, half=self.traffic.half)
+        return spell(spelled, carried, precision=self.traffic.precision)
 
     def _product_code(self, p: int) -> ProductCode:
-        node, half = self.nodes[p], self.traffic.half
+        node, converts = self.nodes[p], self.traffic.converts
         home = self.homes[p]
         assert home is not None
         terms: list[tuple[Place, Weight, bool]] = []
         for (name, flag), a in zip(matrices(node), node.args, strict=True):
             depth = self.nodes[a].size
-            place = (Kind.OPERAND, depth, a) if half else self.place(a)
-            terms.append((place, Weight(name, flag, node.size, depth), half and a in self.previous))
+            place = (Kind.OPERAND, depth, a) if converts else self.place(a)
+            terms.append((place, Weight(name, flag, node.size, depth), converts and a in self.previous))
         return ProductCode(home, node.size, tuple(terms))
 
     def _segments(self, s: int) -> list[Segment]:
@@ -230,7 +236,7 @@ class _Emitter:
         """Copies, for the products, of given arrays that they can't read as they are."""
         blocks: dict[int, _Block] = {}
         for a in sorted(self.read_by_products):
-            if self.traffic.half and a not in self.position and a not in self.previous:
+            if self.traffic.converts and a not in self.position and a not in self.previous:
                 width = self.nodes[a].size
                 block = blocks.setdefault(width, _Block(self, width))
                 block.code.append(Instruction("store_bf16", (Kind.OPERAND, width, a), [block.read(a)]))
@@ -344,7 +350,7 @@ class _Block:
                 self.store(n, given)
         for what in emitter.totals.get(n, ()):
             self.code.append(Instruction("accumulate", (Kind.TOTAL, self.width, what), [self.read(n)]))
-        if emitter.traffic.half:
+        if emitter.traffic.converts:
             if n in emitter.read_by_products:
                 self.code.append(Instruction("store_bf16", (Kind.OPERAND, self.width, n), [self.read(n)]))
             for leaf, value in emitter.traffic.operands:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from ifog.compiler.precision import PRECISIONS, Precision
+
 __all__ = [
     "ELEMENTWISE",
     "ROWWISE",
@@ -152,21 +154,21 @@ class ProductCode(NamedTuple):
 
 
 def spell(
-    stages: Sequence[tuple[Sequence[ProductCode], Sequence[Segment]]], carried: Sequence[Place], *, half: bool
+    stages: Sequence[tuple[Sequence[ProductCode], Sequence[Segment]]], carried: Sequence[Place], *, precision: Precision
 ) -> Code:
     """Gives places and registers their numbers, and writes everything as one list of words.
 
     Args:
         stages: Products, then segments, of each stage.
         carried: The places that start and end with the caller's numbers.
-        half: Whether products read bf16.
+        precision: What products multiply.
     """
-    return _Speller(stages, half).code(carried)
+    return _Speller(stages, precision).code(carried)
 
 
 class _Speller:
-    def __init__(self, stages: Sequence[tuple[Sequence[ProductCode], Sequence[Segment]]], half: bool) -> None:
-        self.stages, self.half = stages, half
+    def __init__(self, stages: Sequence[tuple[Sequence[ProductCode], Sequence[Segment]]], precision: Precision) -> None:
+        self.stages, self.precision = stages, precision
         self.registers = max((_number_registers(s) for _, segments in stages for s in segments), default=0)
         self.places: dict[Place, int] = {}
         self.weights: dict[Weight, int] = {}
@@ -177,7 +179,7 @@ class _Speller:
             body += [len(products), *(w for p in products for w in self._product(p))]
             body += [len(segments), *(w for s in segments for w in self._segment(s))]
         ends = tuple(self._place(p) for p in carried)
-        head = [int(self.half), self.registers + len(self.places)]
+        head = [PRECISIONS.index(self.precision), self.registers + len(self.places)]
         head += [w for _ in range(self.registers) for w in (int(Kind.REGISTER), 1 << 20, 0)]
         for kind, width, what in self.places:
             head += [int(kind), width, _bits(float(str(what))) if kind == Kind.CONSTANT else 0]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ifog.compiler.graph import Graph, Level, Node, prune
 from ifog.compiler.planning import Plan, plan
+from ifog.compiler.precision import Precision
 from ifog.compiler.registers import Traffic, emit
 from ifog.compiler.scheduling import schedule
 from ifog.compiler.spelling import Code, Given
@@ -42,12 +43,12 @@ class Steps(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def lower(graph: Graph, *, half: bool, table: bool) -> Steps | None:
+def lower(graph: Graph, *, precision: Precision, table: bool) -> Steps | None:
     """The code of one step; None where the engine can't run it, because a matrix multiplies a constant.
 
     Args:
         graph: From a cell.
-        half: Whether matrix products take bf16.
+        precision: What matrix products multiply.
         table: Whether what is computed from the input alone is looked up, instead of computed at each step.
     """
     plan_ = plan(_settled(graph, table), fused=True)
@@ -74,7 +75,7 @@ def lower(graph: Graph, *, half: bool, table: bool) -> Steps | None:
     for k, state in enumerate(graph.states):
         if state.next == graph.output:
             history.append("output")
-        elif state.node in read_by_products and not half:
+        elif state.node in read_by_products and precision == "fp32":
             history.append(("next", k))
             stores.append((state.next, Given(("next", k))))
         else:
@@ -82,10 +83,10 @@ def lower(graph: Graph, *, half: bool, table: bool) -> Steps | None:
             carried.append((state.node, state.next))
         if history[k] is not None:
             sources[state.node] = Given(("state", k))
-        if half and state.node in read_by_products:
+        if precision != "fp32" and state.node in read_by_products:
             operands.append((state.node, state.next))
             of_operands.append(k)
-    code = emit(scheduled, Traffic(sources, stores, (), carried, operands, half))
+    code = emit(scheduled, Traffic(sources, stores, (), carried, operands, precision))
     fixed = [n for n, given in sources.items() if given.role == ("fixed", n) and given in code.given]
     tables = tuple(n for n in fixed if plan_.levels[n] == Level.INPUT)
     return Steps(plan_, code, tuple(history), tuple(of_operands), tables)

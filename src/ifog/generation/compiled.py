@@ -76,7 +76,7 @@ def prepare(model: LanguageModel, state: Any, batch: int, sampling: Sampling, le
         Head(weight, model.b_y.detach().contiguous()),
         [[s.detach() for s in one] for one in states],
         Choosing(sampling.temperature, sampling.top_k or 0, sampling.top_p, sampling.greedy),
-        half=layers.precision == "bf16",
+        precision=layers.precision,
         length=length,
     )
 

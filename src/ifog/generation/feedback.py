@@ -192,7 +192,7 @@ def _one_hot_reader(model: LanguageModel) -> Read:
         model.config.vocabulary_size,
         own.hidden_size,
         len(own.plans),
-        precision="bf16" if own.precision == "bf16" else "fp32",
+        precision=own.precision,
         backend=own.backend,
         **own.options,
     )

@@ -17,6 +17,7 @@ from torch import Tensor
 from ifog.compiler.evaluation import Inputs
 from ifog.compiler.execution import over_time, unroll
 from ifog.compiler.planning import Plan
+from ifog.compiler.precision import Precision
 from ifog.errors import BackendError
 from ifog.kernels import aten, compiled, symbolic
 
@@ -43,7 +44,7 @@ def choose(
     tokens: bool = False,
     masked: bool = False,
     gates: bool = False,
-    half: bool = False,
+    precision: Precision = "fp32",
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Choice:
@@ -55,26 +56,33 @@ def choose(
         tokens: Whether the input is token ids.
         masked: Whether `lengths` or `reset` are given.
         gates: Whether named values are wanted back.
-        half: Whether matrix products take bf16.
+        precision: What matrix products multiply.
         device: Where the tensors are.
         dtype: Of the weights.
 
     Raises:
         BackendError: `backend` is unknown, or can't run what is asked.
     """
-    return _choose(plan, backend, tokens, masked, gates, half, device, dtype)
+    return _choose(plan, backend, tokens, masked, gates, precision, device, dtype)
 
 
 @lru_cache(maxsize=1024)
 def _choose(
-    plan: Plan, backend: str, tokens: bool, masked: bool, gates: bool, half: bool, device: str, dtype: torch.dtype
+    plan: Plan,
+    backend: str,
+    tokens: bool,
+    masked: bool,
+    gates: bool,
+    precision: Precision,
+    device: str,
+    dtype: torch.dtype,
 ) -> Choice:
     name = plan.graph.name
     if backend not in BACKENDS:
         raise BackendError(f"no backend is called {backend!r}; use one of {', '.join(BACKENDS)}")
     obstacles = {
         "cpu": _cpu_obstacle(plan, device=device, dtype=dtype, gates=gates),
-        "aten": _aten_obstacle(plan, tokens=tokens, masked=masked, gates=gates, half=half),
+        "aten": _aten_obstacle(plan, tokens=tokens, masked=masked, gates=gates, precision=precision),
         "symbolic": "it keeps no gates" if gates else "",
     }
     if obstacle := obstacles.get(backend):
@@ -101,13 +109,13 @@ def _cpu_obstacle(plan: Plan, *, device: str, dtype: torch.dtype, gates: bool) -
     return compiled.obstacle(plan, gates)
 
 
-def _aten_obstacle(plan: Plan, *, tokens: bool, masked: bool, gates: bool, half: bool) -> str:
+def _aten_obstacle(plan: Plan, *, tokens: bool, masked: bool, gates: bool, precision: Precision) -> str:
     if aten.recognise(plan.graph) is None:
         return "it is none of PyTorch's own recurrences"
     if tokens:
         return "its input is token ids"
-    if half:
-        return "bf16 products are asked for"
+    if precision != "fp32":
+        return f"{precision} products are asked for"
     if masked:
         return "lengths or resets are given"
     return "gates are returned" if gates else ""
@@ -118,7 +126,7 @@ def run(
     inputs: Inputs,
     choice: Choice,
     names: tuple[str, ...] = (),
-    half: bool = False,
+    precision: Precision = "fp32",
     weights: compiled.Weights | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """Runs a sequence on the chosen backend.
@@ -132,12 +140,13 @@ def run(
         assert recurrence is not None
         return *aten.run(recurrence, inputs.x, inputs.states, inputs.parameters), {}
     if autocasts(inputs.x.device):  # as it asks, products take bf16, and nothing else does
-        half = half or torch.get_autocast_dtype(inputs.x.device.type) == torch.bfloat16
+        if precision == "fp32" and torch.get_autocast_dtype(inputs.x.device.type) == torch.bfloat16:
+            precision = "bf16"
         with torch.autocast(inputs.x.device.type, enabled=False):
-            return run(plan, _in_one_type(inputs), choice, names, half, weights)
+            return run(plan, _in_one_type(inputs), choice, names, precision, weights)
     if choice.backend == "cpu" and not empty:
-        return compiled.run(plan, inputs, names, half, weights)
-    inputs = dataclasses.replace(inputs, half=half)
+        return compiled.run(plan, inputs, names, precision, weights)
+    inputs = dataclasses.replace(inputs, precision=precision)
     if choice.backend != "reference" and not names:
         return *symbolic.run(plan, inputs), {}
     wanted = {name: i for name, i in plan.graph.names if name in names}

@@ -20,6 +20,7 @@ from ifog.compiler.execution import over_time, unpacked, unroll
 from ifog.compiler.graph import Level
 from ifog.compiler.loops import Options, lower
 from ifog.compiler.planning import Plan, plan
+from ifog.compiler.precision import Precision
 from ifog.kernels import cpu, operators
 from ifog.kernels.loading import available
 from ifog.kernels.sharing import Shared
@@ -49,7 +50,11 @@ def obstacle(plan_: Plan, gates: bool) -> str:
 
 
 def run(
-    plan_: Plan, inputs: Inputs, names: tuple[str, ...] = (), half: bool = False, weights: Weights | None = None
+    plan_: Plan,
+    inputs: Inputs,
+    names: tuple[str, ...] = (),
+    precision: Precision = "fp32",
+    weights: Weights | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
     """The output `(T, B, P)`, the last states and the named values of a sequence.
 
@@ -57,19 +62,19 @@ def run(
         plan_: The recurrence.
         inputs: Tensors; `parameters` is ignored where `weights` is given.
         names: The named values wanted.
-        half: Whether matrix products take bf16.
+        precision: What matrix products multiply.
         weights: Parameters that lie together in memory.
     """
     if torch.compiler.is_compiling():  # a tracer can't look into the engine
         given = () if weights is None else weights.tensors
-        return operators.run(plan_, inputs, names, half, weights.shared if weights else None, given)
+        return operators.run(plan_, inputs, names, precision, weights.shared if weights else None, given)
     if weights is None:
         weights = Weights(Shared.of(inputs.parameters), tuple(inputs.parameters.values()))
     shared = weights.shared
     tensors = (inputs.x, *inputs.states, *(inputs.start or ()), *weights.tensors, *inputs.masks)
     train = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     fused, options, gates = _prepared(
-        plan_, names, train, half, train and inputs.x.requires_grad, inputs.valid is not None,
+        plan_, names, train, precision, train and inputs.x.requires_grad, inputs.valid is not None,
         inputs.reset is not None, shared.order, bool(inputs.sizes),
     )  # fmt: skip
     call = _Call(fused, shared, inputs.start is not None, inputs.valid, inputs.reset, inputs.sizes)
@@ -84,14 +89,14 @@ def run(
 
 @lru_cache(maxsize=1024)
 def _prepared(
-    plan_: Plan, names: tuple[str, ...], train: bool, half: bool, d_x: bool, valid: bool, reset: bool,
+    plan_: Plan, names: tuple[str, ...], train: bool, precision: Precision, d_x: bool, valid: bool, reset: bool,
     order: tuple[str, ...], packed: bool,
 ) -> tuple[Plan, Options, tuple[tuple[str, int], ...]]:  # fmt: skip
     """The plan with its products fused, what its loops must do, and the nodes of the named values."""
     fused = plan(plan_.graph, fused=True)
     gates = tuple((name, i) for name, i in fused.graph.names if name in names)
     wanted = tuple(dict.fromkeys(i for _, i in gates))
-    return fused, Options(train, half, d_x, valid, reset, wanted, order, packed), gates
+    return fused, Options(train, precision, d_x, valid, reset, wanted, order, packed), gates
 
 
 @dataclass(frozen=True)
@@ -111,11 +116,11 @@ class _Call:
         ends = [1, 1 + count, 1 + count * (1 + self.restarts), 1 + count * (1 + self.restarts) + weights, len(tensors)]
         return (tensors[0], *(tuple(tensors[a:b]) for a, b in pairwise(ends)))
 
-    def inputs(self, tensors: Sequence[Tensor], half: bool) -> Inputs:
+    def inputs(self, tensors: Sequence[Tensor], precision: Precision) -> Inputs:
         """What the executor that autograd differentiates takes."""
         x, states, start, weights, masks = self.cut(tensors)
         parameters = self.shared.parameters(weights)
-        return Inputs(x, states, parameters, masks, self.valid, self.reset, start or None, half, self.sizes)
+        return Inputs(x, states, parameters, masks, self.valid, self.reset, start or None, precision, self.sizes)
 
 
 def _forward(call: _Call, options: Options, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], cpu.Saved]:
@@ -155,7 +160,7 @@ def _differentiable(
     """The gradients, computed so that autograd can differentiate them again."""
     # other names for them: a state that was computed from the input is no part of the input's own gradient here
     tensors = [t.view_as(t) for t in tensors]
-    inputs, real = call.inputs(tensors, options.half), None
+    inputs, real = call.inputs(tensors, options.precision), None
     if call.sizes:
         inputs, real = unpacked(inputs)
     result = unroll(call.plan, inputs, options.gates)

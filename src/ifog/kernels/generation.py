@@ -17,6 +17,7 @@ from torch import Tensor
 from ifog.compiler import evaluation
 from ifog.compiler.evaluation import Inputs, Values
 from ifog.compiler.graph import Graph, Level
+from ifog.compiler.precision import Precision
 from ifog.compiler.stepping import Steps, lower
 from ifog.kernels.loading import instruction_set, loaded_engine
 
@@ -58,7 +59,7 @@ class Choosing(NamedTuple):
 
 def runs(graph: Graph) -> bool:
     """Whether the engine can run a cell step by step."""
-    return all(lower(graph, half=False, table=table) is not None for table in (False, True))
+    return all(lower(graph, precision="fp32", table=table) is not None for table in (False, True))
 
 
 class _Bound:
@@ -69,7 +70,7 @@ class _Bound:
         steps: Steps,
         parameters: Mapping[str, Tensor],
         batch: int,
-        half: bool,
+        precision: Precision,
         threads: int,
         source: Tensor | None,
     ) -> None:
@@ -81,7 +82,7 @@ class _Bound:
                 self.arrays[role] = torch.zeros(2, batch, graph.state_sizes[k])
         if source is not None:
             self.arrays["input"] = source
-        self.fixed = _before(steps, parameters, half)
+        self.fixed = _before(steps, parameters, precision)
         for n in steps.tables:
             self.arrays["fixed", n] = torch.zeros(1, batch, graph.nodes[n].size)
         given = [w for g in code.given for w in self._given(g.role)]
@@ -142,7 +143,7 @@ def _program(words: tuple[int, ...]) -> object:
     return _engine().Program(list(words))
 
 
-def _before(steps: Steps, parameters: Mapping[str, Tensor], half: bool) -> Values:
+def _before(steps: Steps, parameters: Mapping[str, Tensor], precision: Precision) -> Values:
     """What depends on parameters alone."""
     plan = steps.plan
     nothing = Inputs(torch.zeros(1, 1, plan.graph.input_size), (torch.zeros(1, 1),), parameters)
@@ -158,7 +159,7 @@ def _before(steps: Steps, parameters: Mapping[str, Tensor], half: bool) -> Value
     }
 
 
-def _tables(layer: _Bound, tokens: Tokens, half: bool) -> list[Tensor]:
+def _tables(layer: _Bound, tokens: Tokens, precision: Precision) -> list[Tensor]:
     """What the step reads of each token, `(V, n)`."""
     plan, parameters = layer.steps.plan, layer.parameters
     nodes = plan.graph.nodes
@@ -166,7 +167,7 @@ def _tables(layer: _Bound, tokens: Tokens, half: bool) -> list[Tensor]:
     x = torch.arange(tokens.size) if tokens.embedding is None else tokens.embedding
     values.update((i, x) for i, node in enumerate(nodes) if node.op == "input")
     stacked = evaluation.stack(nodes, plan.input, parameters)
-    evaluation.run_stages(nodes, plan.input, values, stacked, half=half)
+    evaluation.run_stages(nodes, plan.input, values, stacked, precision=precision)
     return [values[n].contiguous() for n in layer.steps.tables]
 
 
@@ -179,7 +180,7 @@ class Generation:
         head: The output matrix.
         states: For each layer its states `(B, n)`.
         choosing: How tokens are chosen.
-        half: Whether the layers' products take bf16.
+        precision: What the layers' products multiply.
         length: About how many tokens will be made: what is worth preparing.
     """
 
@@ -191,7 +192,7 @@ class Generation:
         states: Sequence[Sequence[Tensor]],
         choosing: Choosing,
         *,
-        half: bool = False,
+        precision: Precision = "fp32",
         length: int = 1,
     ) -> None:
         batch = len(states[0][0])
@@ -203,9 +204,9 @@ class Generation:
         if embedding is not None and not table:
             source = torch.zeros(1, batch, embedding.shape[1])
         for number, layer in enumerate(layers):
-            steps = lower(layer.graph, half=half, table=table and number == 0)
+            steps = lower(layer.graph, precision=precision, table=table and number == 0)
             assert steps is not None, "`runs` says what can be run"
-            bound = _Bound(steps, layer.parameters, batch, half, threads, source)
+            bound = _Bound(steps, layer.parameters, batch, precision, threads, source)
             rows = [s.contiguous() for s in states[number]]
             bound.stepper.start(bound.begin(rows))
             self.layers.append(bound)
@@ -213,7 +214,7 @@ class Generation:
         assert source is not None
         gathers: list[int] = []
         first = self.layers[0]
-        self.tables = _tables(first, tokens, half) if table else [embedding]
+        self.tables = _tables(first, tokens, precision) if table else [embedding]
         targets = [first.arrays["fixed", n] for n in first.steps.tables] if table else [first.arrays["input"]]
         for rows, to in zip(self.tables, targets, strict=True):
             assert rows is not None
@@ -250,21 +251,21 @@ class Stream:
         layers: From the first to the last.
         batch: How many sequences.
         vocabulary: The number of tokens, where the input is their numbers.
-        half: Whether products take bf16.
+        precision: What products multiply.
     """
 
-    def __init__(self, layers: Sequence[Layer], batch: int, vocabulary: int | None, *, half: bool) -> None:
+    def __init__(self, layers: Sequence[Layer], batch: int, vocabulary: int | None, *, precision: Precision) -> None:
         threads = min(torch.get_num_threads(), _useful_threads(layers, batch))
         self.layers: list[_Bound] = []
         self.input = torch.zeros(1, batch, layers[0].graph.input_size if vocabulary is None else 0)
         source = self.input
         for number, layer in enumerate(layers):
-            steps = lower(layer.graph, half=half, table=vocabulary is not None and number == 0)
+            steps = lower(layer.graph, precision=precision, table=vocabulary is not None and number == 0)
             assert steps is not None, "`runs` says what can be run"
-            self.layers.append(_Bound(steps, layer.parameters, batch, half, threads, source))
+            self.layers.append(_Bound(steps, layer.parameters, batch, precision, threads, source))
             source = self.layers[-1].arrays["output"]
         first = self.layers[0]
-        self.tables = [] if vocabulary is None else _tables(first, Tokens(vocabulary, None), half)
+        self.tables = [] if vocabulary is None else _tables(first, Tokens(vocabulary, None), precision)
         self.packed = False
         self.number = 0
 

@@ -21,6 +21,7 @@ from ifog.compiler.evaluation import Inputs
 from ifog.compiler.execution import over_time, unroll
 from ifog.compiler.loops import Loops, Options, lower
 from ifog.compiler.planning import Plan, Stage, plan
+from ifog.compiler.precision import Precision
 from ifog.errors import BackendError, ShapeError
 from ifog.kernels import cpu, outside
 from ifog.kernels.sharing import Piece, Shared
@@ -105,7 +106,7 @@ def run(
     plan_: Plan,
     inputs: Inputs,
     names: tuple[str, ...] = (),
-    half: bool = False,
+    precision: Precision = "fp32",
     shared: Shared | None = None,
     weights: Sequence[Tensor] = (),
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
@@ -116,7 +117,7 @@ def run(
     train = torch.is_grad_enabled() and any(t.requires_grad for t in leaves)
     output, last, gates, _ = torch.ops.ifog.sequence(
         name, inputs.x, list(inputs.states), list(inputs.start or ()), tensors, list(inputs.masks),
-        inputs.valid, inputs.reset, half, train and inputs.x.requires_grad, train,
+        inputs.valid, inputs.reset, precision, train and inputs.x.requires_grad, train,
     )  # fmt: skip
     return output, tuple(last), {name: gates[k] for name, k in zip(names, places, strict=True)}
 
@@ -133,7 +134,7 @@ class _Call:
     masks: Sequence[Tensor]
     valid: Tensor | None
     reset: Tensor | None
-    half: bool
+    precision: Precision
     input_gradient: bool
 
     @cached_property
@@ -150,7 +151,7 @@ class _Call:
         """The compiled loops."""
         masked = (self.valid is not None, self.reset is not None)
         order = self.of.shared.order
-        return lower(self.of.plan, Options(train, self.half, self.input_gradient, *masked, self.of.gates, order))
+        return lower(self.of.plan, Options(train, self.precision, self.input_gradient, *masked, self.of.gates, order))
 
     def tensors(self) -> cpu.Tensors:
         """What the engine takes, with neighbouring columns."""
@@ -163,7 +164,7 @@ class _Call:
         parameters = self.of.shared.parameters(self.weights)
         start = tuple(self.start) or None
         return Inputs(
-            self.x, tuple(self.states), parameters, tuple(self.masks), self.valid, self.reset, start, self.half
+            self.x, tuple(self.states), parameters, tuple(self.masks), self.valid, self.reset, start, self.precision
         )
 
     def renamed(self) -> _Call:
@@ -317,7 +318,7 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     call, ctx.train = _Call(*inputs[:-1]), inputs[-1]
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(*output[3])
-    ctx.recurrence, ctx.options = call.recurrence, (call.half, call.input_gradient)
+    ctx.recurrence, ctx.options = call.recurrence, (call.precision, call.input_gradient)
     lists = (call.states, call.start, call.weights, call.masks)
     ctx.counts = [len(part) for part in lists]
     # autograd notices a weight, or an output, that was changed in place before backward
@@ -374,11 +375,11 @@ def _refuse(ctx: Any, *d: Any) -> Any:
     raise BackendError("ifog::sequence_backward has no derivative; differentiate ifog::sequence with create_graph=True")
 
 
-# the registration itself; `train`: keep what gradients need, `half`: products take bf16
+# the registration itself; `train`: keep what gradients need, `precision`: what products multiply
 
 _ARGUMENTS = (
     "str recurrence, Tensor x, Tensor[] states, Tensor[] start, Tensor[] weights, Tensor[] masks, "
-    "Tensor? valid, Tensor? reset, bool half, bool input_gradient"
+    "Tensor? valid, Tensor? reset, str precision, bool input_gradient"
 )
 _library = torch.library.Library("ifog", "FRAGMENT")
 _library.define(

@@ -16,6 +16,7 @@ from torch import Tensor
 from ifog.compiler import evaluation
 from ifog.compiler.graph import Node, matrices
 from ifog.compiler.loops import Block, Loops
+from ifog.compiler.precision import Precision, rounded_rows, rounded_weights
 from ifog.kernels.sharing import Shared, side_by_side
 from ifog.kernels.weight_gradients import Outer, in_engine, in_order, outers, span
 
@@ -133,7 +134,7 @@ def _project(loops: Loops, values: Values, arrays: Arrays, run: list[int]) -> No
     width = sum(nodes[p].size for p in run)
     out = _flat(arrays["slot", first.slot])[:, first.offset : first.offset + width]
     if operand.is_floating_point():
-        _multiply(_flat(operand), matrix.t(), out, loops.options.half)
+        _multiply(_flat(operand), matrix.t(), out, loops.options.precision)
     else:
         out.copy_(evaluation.product(operand, matrix).view(out.shape))
 
@@ -156,14 +157,14 @@ def _flat(value: Tensor) -> Tensor:
     return value.reshape(steps * batch, width)
 
 
-def _multiply(a: Tensor, b: Tensor, out: Tensor, half: bool) -> Tensor:
-    """`out = a b`, in bf16 with sums in fp32 where `half`."""
-    if not half:
+def _multiply(a: Tensor, b: Tensor, out: Tensor, precision: Precision) -> Tensor:
+    """`out = a b`, of bf16 with sums in fp32 where they are asked for; PyTorch multiplies no 16-bit integers."""
+    if precision != "bf16":
         return torch.mm(a, b, out=out)
     if not _multiplies_bf16():
-        b = evaluation.rounded(b)
+        b = rounded_weights(b, precision)
         for rows in range(0, len(a), ROWS):
-            out[rows : rows + ROWS].copy_(evaluation.rounded(a[rows : rows + ROWS]) @ b)
+            out[rows : rows + ROWS].copy_(rounded_rows(a[rows : rows + ROWS], precision) @ b)
         return out
     a, b = a.to(torch.bfloat16), b.to(torch.bfloat16)
     return torch.mm(a, b, out=out) if out.dtype == torch.bfloat16 else out.copy_(a @ b)
@@ -254,7 +255,7 @@ class _After:
         assert loops.gradients is not None
         self.loops, self.shared, self.inputs, self.arrays = loops, shared, inputs, arrays
         self.program, self.totals = loops.gradients, totals
-        self.nodes, self.half = loops.gradients.nodes, loops.options.half
+        self.nodes, self.precision = loops.gradients.nodes, loops.options.precision
         self.values = Values(loops, shared, inputs)
         self.values.update(values)
         self.gradients: dict[str, Tensor] = {}
@@ -316,7 +317,9 @@ class _After:
         else:
             matrix = evaluation.stacked(nodes, group, parameters, order).t()
         flat = _flat(operand)
-        result = _multiply(flat, matrix, flat.new_empty(len(flat), matrix.shape[1], dtype=torch.float32), self.half)
+        result = _multiply(
+            flat, matrix, flat.new_empty(len(flat), matrix.shape[1], dtype=torch.float32), self.precision
+        )
         result = result.view(*operand.shape[:-1], -1)
         self.values.update(zip(group, torch.split(result, [nodes[p].size for p in group], -1), strict=True))
 
@@ -357,11 +360,12 @@ class _After:
         return columns.index_add_(0, value.reshape(-1), d.to(torch.float32)).t()
 
     def _sum(self, d: Tensor, a: Tensor) -> Tensor:
-        if not self.half:
+        if self.precision != "bf16":
             return d.t() @ a
         if _multiplies_bf16():
             return (d.to(torch.bfloat16).t() @ a.to(torch.bfloat16)).to(torch.float32)
         total = torch.zeros(d.shape[1], a.shape[1])
         for rows in range(0, len(d), ROWS):
-            total.addmm_(evaluation.rounded(d[rows : rows + ROWS]).t(), evaluation.rounded(a[rows : rows + ROWS]))
+            left, right = (rounded_rows(v[rows : rows + ROWS], "bf16") for v in (d, a))
+            total.addmm_(left.t(), right)
         return total

@@ -17,6 +17,7 @@ from torch import Tensor
 from ifog.compiler.execution import Inputs, backpropagate, unroll
 from ifog.compiler.gradients import differentiate
 from ifog.compiler.planning import Plan
+from ifog.compiler.precision import Precision
 
 __all__ = ["run"]
 
@@ -30,7 +31,7 @@ class _Layout:
     restarts: bool
     valid: Tensor | None
     reset: Tensor | None
-    half: bool = False
+    precision: Precision = "fp32"
 
     def flat(self, inputs: Inputs) -> tuple[Tensor, ...]:
         """Every tensor that may have a gradient, then the masks."""
@@ -44,7 +45,7 @@ class _Layout:
         start, rest = (tuple(rest[:count]), rest[count:]) if self.restarts else (None, rest)
         parameters = dict(zip(self.names, rest, strict=False))
         masks = tuple(rest[len(self.names) :])
-        return Inputs(x, tuple(states), parameters, masks, self.valid, self.reset, start, self.half)
+        return Inputs(x, tuple(states), parameters, masks, self.valid, self.reset, start, self.precision)
 
 
 def run(plan: Plan, inputs: Inputs) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -52,7 +53,9 @@ def run(plan: Plan, inputs: Inputs) -> tuple[Tensor, tuple[Tensor, ...]]:
     if not torch.is_grad_enabled():
         result = unroll(plan, inputs)
         return result.output, result.states
-    layout = _Layout(plan, tuple(inputs.parameters), inputs.start is not None, inputs.valid, inputs.reset, inputs.half)
+    layout = _Layout(
+        plan, tuple(inputs.parameters), inputs.start is not None, inputs.valid, inputs.reset, inputs.precision
+    )
     output, *states = cast("tuple[Tensor, ...]", _Sequence.apply(layout, *layout.flat(inputs)))
     return output, tuple(states)
 

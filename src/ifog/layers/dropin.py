@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ifog import cells
 from ifog.compiler.planning import plan
+from ifog.compiler.precision import Precision
 from ifog.errors import ConfigError
 from ifog.kernels import aten
 from ifog.kernels.compiled import Weights
@@ -294,7 +295,7 @@ class LSTM(_DropIn):
         device: Any = None,
         dtype: Any = None,
         *,
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Precision = "fp32",
         backend: str = "auto",
     ) -> None:
         given = _Arguments(
@@ -333,7 +334,7 @@ class GRU(_DropIn):
         device: Any = None,
         dtype: Any = None,
         *,
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Precision = "fp32",
         backend: str = "auto",
     ) -> None:
         given = _Arguments(
@@ -372,7 +373,7 @@ class RNN(_DropIn):
         device: Any = None,
         dtype: Any = None,
         *,
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Precision = "fp32",
         backend: str = "auto",
     ) -> None:
         cell = {"tanh": "elman", "relu": "relu_rnn"}.get(nonlinearity)

@@ -17,6 +17,7 @@ from ifog.compiler import Cell
 from ifog.compiler.graph import Graph
 from ifog.compiler.initialisers import fill
 from ifog.compiler.planning import plan
+from ifog.compiler.precision import Precision
 from ifog.errors import ConfigError
 from ifog.layers.orthogonal import keep_orthogonal
 from ifog.layers.stack import Stack, States
@@ -38,7 +39,8 @@ class Recurrent(Stack):
         bidirectional: Whether each layer also reads backwards; outputs of both directions are concatenated.
         dropout: Share of a layer's output set to zero on the way to the next layer, in training.
         initial_state: "zero", or "learned": one trained row for each state, layer and direction.
-        precision: "fp32", or "bf16": what enters matrix products is rounded to bf16, sums and states stay fp32.
+        precision: "fp32", or what enters matrix products is rounded to: "bf16", or "int16", whole numbers with a scale
+            for each 64 of them, which is nearly as exact as fp32. Sums and states stay fp32.
         backend: "auto", "cpu" (the C++ engine), "aten" (PyTorch's own kernels), "symbolic" (the compiler's backward
             programs in PyTorch), "reference" (autograd).
         options: Of the cell, e.g. `depth=5` of a recurrent highway network.
@@ -74,7 +76,7 @@ class Recurrent(Stack):
         bidirectional: bool = False,
         dropout: float = 0.0,
         initial_state: Literal["zero", "learned"] = "zero",
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Precision = "fp32",
         backend: str = "auto",
         **options: Any,
     ) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ifog.compiler.evaluation import Inputs
 from ifog.compiler.planning import Plan
+from ifog.compiler.precision import PRECISIONS, Precision
 from ifog.errors import ConfigError, ShapeError
 from ifog.kernels import backends
 from ifog.kernels.compiled import Weights
@@ -41,7 +42,8 @@ class Stack(nn.Module):
         dropout: Share of each layer's output set to zero on the way to the next.
         backend: See `ifog.kernels.backends`.
         vocabulary: Number of tokens, where the input is token ids.
-        precision: "fp32", or "bf16": what enters matrix products is rounded to bf16, all else stays fp32.
+        precision: "fp32", or what enters matrix products is rounded to: "bf16", or "int16", whole numbers with a
+            scale for each 64 of them. All else stays fp32.
     """
 
     def __init__(
@@ -53,11 +55,11 @@ class Stack(nn.Module):
         dropout: float,
         backend: str,
         vocabulary: int | None = None,
-        precision: str = "fp32",
+        precision: Precision = "fp32",
     ) -> None:
         super().__init__()
-        if precision not in ("fp32", "bf16"):
-            raise ConfigError(f'precision={precision!r}: expected "fp32" or "bf16"')
+        if precision not in PRECISIONS:
+            raise ConfigError(f"precision={precision!r}: expected one of {', '.join(map(repr, PRECISIONS))}")
         if isinstance(dropout, bool) or not 0.0 <= float(dropout) <= 1.0:
             raise ConfigError(f"dropout={dropout!r}: expected a share from 0 to 1 of the entries to set to zero")
         if backend not in backends.BACKENDS:
@@ -105,7 +107,7 @@ class Stack(nn.Module):
             tokens=layer == 0 and self.vocabulary is not None,
             masked=masked,
             gates=gates,
-            half=self.precision == "bf16",
+            precision=self.precision,
             device="cpu" if like is None else like.device.type,
             dtype=torch.float32 if like is None else like.dtype,
         )
@@ -277,7 +279,7 @@ class Stack(nn.Module):
         sizes = span.packing.sizes if span.packing else ()
         inputs = Inputs(x, states, parameters, masks, *span.masks, restart, sizes=sizes)
         names = tuple(name for name, _ in plan.graph.names) if gates else ()
-        output, final, named = backends.run(plan, inputs, choice, names, self.precision == "bf16", shared)
+        output, final, named = backends.run(plan, inputs, choice, names, self.precision, shared)
         if turn is not None:
             output = turn(output)
             named = {name: turn(value) for name, value in named.items()}

@@ -46,7 +46,7 @@ class Streaming:
         if _can(stack):
             with torch.no_grad():
                 layers = [Layer(p.graph, stack.cell_parameters(k, 0)) for k, p in enumerate(stack.plans)]
-                self.stream = Stream(layers, batch, stack.vocabulary, half=stack.precision == "bf16")
+                self.stream = Stream(layers, batch, stack.vocabulary, precision=stack.precision)
 
     @torch.no_grad()
     def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:

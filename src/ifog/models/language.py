@@ -7,7 +7,7 @@ logits (T, B, V) and the state to go on from. Never reads text, and never knows 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from ifog import cells
 from ifog.cells import Cell
+from ifog.compiler.precision import Precision
 from ifog.errors import ConfigError
 from ifog.layers import Recurrent
 from ifog.layers.cross_entropy import mean_nats, token_nats
@@ -96,7 +97,7 @@ class LanguageModel(nn.Module):
         embedding_size: numbers per token; 0 gives the ids straight to the cell.
         dropout: share of values dropped after the embedding, between layers and before the output.
         tied: use the embedding as the output matrix too (Press and Wolf 2017).
-        precision: "fp32", or "bf16": what enters the recurrence's matrix products is rounded to bf16.
+        precision: "fp32", or what enters the recurrence's matrix products is rounded to: "bf16" or "int16".
         backend: what runs the recurrence; "auto" chooses.
         options: the cell's own options, for example `{"peephole": True}`.
 
@@ -125,7 +126,7 @@ class LanguageModel(nn.Module):
         embedding_size: int = 0,
         dropout: float = 0.0,
         tied: bool = False,
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Precision = "fp32",
         backend: str = "auto",
         options: Mapping[str, Any] | None = None,
     ) -> None:
