@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from ifog.errors import ConfigError
 if TYPE_CHECKING:
     from ifog.tasks.kind import Kind
 
-__all__ = ["HIGHER", "KINDS", "find", "guess"]
+__all__ = ["HIGHER", "KINDS", "find", "guess", "score"]
 
 HIGHER = ("accuracy", "f1", "macro_f1", "bleu")  # figures that are better the higher; of all others the lower
 
@@ -44,6 +44,21 @@ def find(name: str) -> Kind:
         raise ConfigError(f"there is no task {name!r} that learns from examples; {hint}")
     module, kind = KINDS[name]
     return getattr(importlib.import_module(f"ifog.tasks.{module}"), kind)
+
+
+def score(metric: str, figures: Mapping[str, float]) -> tuple[float, float]:
+    """What compares weights or runs, the lower the better: the figure that counts, then the loss.
+
+    Args:
+        metric: the figure's name, see `Kind.metric_of`.
+        figures: of an evaluation.
+
+    Examples:
+        >>> score("accuracy", {"accuracy": 0.75, "loss": 0.5}) < score("accuracy", {"accuracy": 0.75, "loss": 0.6})
+        True
+    """
+    value = figures[metric]
+    return -value if metric in HIGHER else value, figures["loss"]
 
 
 # What a file's ending says; and what columns of a table do, the first that has all of them.

@@ -23,7 +23,7 @@ import ifog
 from ifog.examples import ExampleBatches, Examples, Table
 from ifog.examples.chunks import ChunkBatches
 from ifog.tasks.beginning import Files, Run, begin, opened, paths_of, rank
-from ifog.tasks.kinds import HIGHER, find
+from ifog.tasks.kinds import find, score
 from ifog.tasks.options import DEFAULT_BUDGET
 from ifog.tasks.predicting import (
     Source,
@@ -122,8 +122,7 @@ class Supervised:
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """The kind's metric, so that the lower is the better, then the loss."""
-        metric = self.kind.metric_of(self.encoding)
-        return (-metrics[metric] if metric in HIGHER else metrics[metric], metrics["loss"])
+        return score(self.kind.metric_of(self.encoding), metrics)
 
     def sample(self, model: nn.Module) -> str | None:
         """Nothing: what a model predicts is seen with `ifog predict`."""

@@ -17,7 +17,7 @@ from ifog.errors import ConfigError, TrainingError
 from ifog.examples import Table
 from ifog.tasks.beginning import paths_of
 from ifog.tasks.jobs import train
-from ifog.tasks.kinds import HIGHER, find, guess
+from ifog.tasks.kinds import HIGHER, find, guess, score
 from ifog.tasks.language_options import LanguageOptions
 from ifog.training import SilentProgress
 
@@ -131,7 +131,8 @@ def tune(
     """Try options, learn which are good, and say the best.
 
     Several processes given the same `out` and `storage` search together; one that is stopped goes on when it is started
-    again. Bad trials are stopped at an evaluation where they lie behind half of the others.
+    again. Bad trials are stopped at an evaluation where they lie behind half of the others. Of trials with equal
+    figures the best is the one of the lowest loss.
 
     Args:
         files: what to learn from, as of `ifog.train`.
@@ -181,6 +182,7 @@ def tune(
         if run.interrupted:
             study.stop()
             raise optuna.TrialPruned
+        trial.set_user_attr("loss", run.metrics["loss"])
         return run.metrics[metric]
 
     def after(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
@@ -236,7 +238,7 @@ def _found(study: optuna.Study, metric: str, folder: Path) -> Found:
         raise ConfigError(
             "search: no trial was finished; each trial's own message says why. Give more, or a lower learning rate."
         )
-    best = study.best_trial
+    best = min(done, key=lambda trial: _score(trial, metric))
     importance: dict[str, float] = {}
     if len(done) > 1 and len(best.params) > 1 and len({trial.value for trial in done}) > 1:
         importance = optuna.importance.get_param_importances(study)
@@ -248,6 +250,12 @@ def _found(study: optuna.Study, metric: str, folder: Path) -> Found:
     _draw(found, [trial.number for trial in done], values, metric in HIGHER, folder / "tune.png")
     (folder / "best.json").write_text(json.dumps({"options": found.options, metric: found.value}, indent=2) + "\n")
     return found
+
+
+def _score(trial: optuna.trial.FrozenTrial, metric: str) -> tuple[float, float]:
+    """As the checkpoints of a run are compared; a study of an earlier version wrote no losses."""
+    figures = {"loss": trial.user_attrs.get("loss", math.inf), metric: trial.value or 0.0}
+    return score(metric, figures)
 
 
 def _storage(storage: str | None, folder: Path) -> Any:
