@@ -228,6 +228,8 @@ NB_MODULE(_engine, m) {
           "Runs on the OpenMP library whose entry point GOMP_parallel lies at this address; 0: on own threads.");
     m.def("native_half", [](const std::string& isa) { return ifog::kernels_named(isa).native_half; }, nb::arg("isa"),
           "Whether these kernels multiply bf16 numbers as they are.");
+    m.def("native_fixed", [](const std::string& isa) { return ifog::kernels_named(isa).native_fixed; }, nb::arg("isa"),
+          "Whether these kernels multiply 16-bit integers faster than floats.");
     m.def("borrow", &borrow, nb::arg("bytes"), "Bytes whose contents are undefined, out of the engine's pool.");
     m.def("release_idle_memory", &ifog::release_idle_memory, "Gives the pool's idle memory back to the system.");
     m.def("pick_rows", &pick_rows, nb::arg("out"), nb::arg("source"), nb::arg("stride"), nb::arg("width"),

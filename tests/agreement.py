@@ -18,10 +18,13 @@ from ifog.compiler import evaluation
 from ifog.compiler.execution import Inputs, over_time, unroll
 from ifog.compiler.graph import Graph
 from ifog.compiler.planning import plan
+from ifog.compiler.precision import Precision
 from ifog.kernels import backends
 
 FP32 = 5e-6
 BF16 = 8e-3
+INT16 = 1e-3
+TOLERANCES: dict[Precision, float] = {"fp32": FP32, "bf16": BF16, "int16": INT16}
 
 
 @dataclass(frozen=True)
@@ -117,10 +120,10 @@ def typed(inputs: Inputs, dtype: torch.dtype) -> Inputs:
 Runner = Callable[[Case, Inputs], tuple[Tensor, Sequence[Tensor], Mapping[str, Tensor]]]
 
 
-def engine(half: bool = False) -> Runner:
+def engine(precision: Precision = "fp32") -> Runner:
     """The C++ engine."""
     choice = backends.Choice("cpu", "the test asks for it")
-    return lambda it, inputs: backends.run(plan(it.graph), inputs, choice, it.names, half)
+    return lambda it, inputs: backends.run(plan(it.graph), inputs, choice, it.names, precision)
 
 
 def reference(it: Case, inputs: Inputs) -> tuple[Tensor, Sequence[Tensor], Mapping[str, Tensor]]:
@@ -134,29 +137,46 @@ def reference(it: Case, inputs: Inputs) -> tuple[Tensor, Sequence[Tensor], Mappi
     }  # fmt: skip
 
 
+def _bf16(value: Tensor) -> Tensor:
+    return value.to(torch.bfloat16).to(value.dtype)
+
+
+def _int16(value: Tensor) -> Tensor:
+    """The largest of each 64 neighbours becomes 4095, the others whole numbers beside it."""
+    rounded = value.clone()
+    for part in rounded.split(64, -1):
+        unit = (part.abs().amax(-1, keepdim=True) / 4095).clamp(min=1e-30)
+        part.copy_((part / unit).round() * unit)
+    return rounded
+
+
 class _Rounded(torch.autograd.Function):
-    """Rounded to bf16 on the way there, or on the way back."""
+    """Rounded on the way there, or on the way back."""
 
     @staticmethod
-    def forward(ctx, value, back):
+    def forward(ctx, value, there, back):
         ctx.back = back
-        return value.clone() if back else value.to(torch.bfloat16).to(value.dtype)
+        return there(value)
 
     @staticmethod
     def backward(ctx, d):
-        return d.to(torch.bfloat16).to(d.dtype) if ctx.back else d, None
+        return ctx.back(d), None, None
 
 
-def _rounded_product(operand: Tensor, matrix: Tensor, exact=evaluation.product) -> Tensor:
-    there = operand if not operand.is_floating_point() else _Rounded.apply(operand, False)
-    return _Rounded.apply(exact(there, _Rounded.apply(matrix, False)), True)
+def rounded(precision: Precision) -> Runner:
+    """The reference with all that enters a matrix product rounded, forwards and backwards."""
+    round_, exact = {"bf16": _bf16, "int16": _int16}[precision], evaluation.product
 
+    def product(operand: Tensor, matrix: Tensor) -> Tensor:
+        there = _Rounded.apply(operand, round_, Tensor.clone) if operand.is_floating_point() else operand
+        return _Rounded.apply(exact(there, _Rounded.apply(matrix, round_, Tensor.clone)), Tensor.clone, round_)
 
-def rounded(it: Case, inputs: Inputs) -> tuple[Tensor, Sequence[Tensor], Mapping[str, Tensor]]:
-    """The reference with all that enters a matrix product, forwards and backwards, rounded to bf16."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "product", _rounded_product)
-        return reference(it, inputs)
+    def run(it: Case, inputs: Inputs) -> tuple[Tensor, Sequence[Tensor], Mapping[str, Tensor]]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(evaluation, "product", product)
+            return reference(it, inputs)
+
+    return run
 
 
 def compute(it: Case, run: Runner, dtype: torch.dtype = torch.float32, *, train: bool = True) -> dict[str, Tensor]:
@@ -195,17 +215,17 @@ def errors(found: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> dict[str
     return result
 
 
-def differences(it: Case, *, half: bool = False, train: bool = True) -> dict[str, float]:
+def differences(it: Case, *, precision: Precision = "fp32", train: bool = True) -> dict[str, float]:
     """How far the engine is from the truth, in units of what it may be."""
     truth = compute(it, reference, torch.float64)
-    found = errors(compute(it, engine(half), train=train), truth)
+    found = errors(compute(it, engine(precision), train=train), truth)
     # where the question amplifies rounding, so does the answer: the reference's own error in the same precision tells
-    own = errors(compute(it, rounded, torch.float64), truth) if half else errors(compute(it, reference), truth)
-    limit = max(BF16 if half else FP32, 8 * max(own.values(), default=0.0))
+    alike = compute(it, reference) if precision == "fp32" else compute(it, rounded(precision), torch.float64)
+    limit = max(TOLERANCES[precision], 8 * max(errors(alike, truth).values(), default=0.0))
     return {name: e / limit for name, e in found.items()}
 
 
-def assert_agrees(it: Case, what: object = "", *, half: bool = False, train: bool = True) -> None:
+def assert_agrees(it: Case, what: object = "", *, precision: Precision = "fp32", train: bool = True) -> None:
     """Values and gradients of the engine are those of the reference, to the precision promised; NaN is not."""
-    over = {name: e for name, e in differences(it, half=half, train=train).items() if not e <= 1}
+    over = {name: e for name, e in differences(it, precision=precision, train=train).items() if not e <= 1}
     assert not over, f"{what}: times the tolerance {over}"

@@ -24,15 +24,17 @@ std::size_t Projector::packed_bytes() const {
     return padded(padded(projection_.columns, product_.lanes) * depth_ * product_.bytes, 64);
 }
 
-// Whether the kernel can read the operands and write the results where they lie.
-bool Projector::direct() const {
-    return number_ == Number::fp32 && !projection_.out.half && projection_.columns % product_.lanes == 0;
+bool Projector::reads_directly() const { return number_ == Number::fp32; }
+
+// The kernel writes whole vectors and whole blocks of rows.
+bool Projector::writes_directly() const {
+    return !projection_.out.half && projection_.columns % product_.lanes == 0 && product_.row_align == 1;
 }
 
 std::size_t Projector::scratch_bytes() const {
-    if (direct()) return 0;
-    const std::size_t results = chunk * padded(projection_.columns, std::max<std::size_t>(product_.panel, 16)) * 4;
-    const std::size_t depth = number_ == Number::fp32 ? 0 : depth_;
+    const std::size_t width = writes_directly() ? 0 : padded(projection_.columns, std::max<std::size_t>(product_.panel, 16));
+    const std::size_t results = chunk * width * 4;
+    const std::size_t depth = reads_directly() ? 0 : depth_;
     const std::size_t operands = chunk * depth * std::max<std::size_t>(product_.bytes, 4), widest = chunk * depth * 4;
     return padded(results, 64) + padded(operands, 64) + padded(widest, 64);
 }
@@ -52,8 +54,8 @@ void Projector::pack(char* packed, std::size_t thread, std::size_t threads) cons
 }
 
 void Projector::multiply(const char* packed, char* scratch, std::size_t begin, std::size_t end) const {
-    const std::size_t step = direct() ? end - begin : chunk;
-    const std::size_t width = padded(projection_.columns, std::max<std::size_t>(product_.panel, 16));
+    const std::size_t step = reads_directly() && writes_directly() ? end - begin : chunk;
+    const std::size_t width = writes_directly() ? 0 : padded(projection_.columns, std::max<std::size_t>(product_.panel, 16));
     auto* results = reinterpret_cast<float*>(scratch);
     char* const converted = scratch + padded(chunk * width * 4, 64);
     char* const widened = converted + padded(chunk * depth_ * std::max<std::size_t>(product_.bytes, 4), 64);
@@ -66,7 +68,7 @@ void Projector::multiply(const char* packed, char* scratch, std::size_t begin, s
             const ProjectionTerm& term = projection_.terms[k];
             const Tile from = tile(term.operand, row);
             operands[k] = {from.data, from.stride, term.depth};
-            if (number_ == Number::fp32) continue;
+            if (reads_directly()) continue;
             const std::size_t spread = product_.spread(depths_[k]);
             const auto stride = static_cast<std::ptrdiff_t>(spread);
             const Tile wide{reinterpret_cast<float*>(widened) + offset, stride};
@@ -78,7 +80,7 @@ void Projector::multiply(const char* packed, char* scratch, std::size_t begin, s
             offset += chunk * spread;
         }
         const Tile out = tile(projection_.out, row);
-        if (direct()) {
+        if (writes_directly()) {
             product_.multiply(operands.data(), operands.size(), rows, packed, projection_.columns, out.data, out.stride);
             continue;
         }

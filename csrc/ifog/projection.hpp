@@ -57,7 +57,8 @@ class Projector {
     void multiply(const char* packed, char* scratch, std::size_t begin, std::size_t end) const;
 
   private:
-    [[nodiscard]] bool direct() const;
+    [[nodiscard]] bool reads_directly() const; // operands where they lie
+    [[nodiscard]] bool writes_directly() const;
 
     const Projection& projection_;
     const Kernels& kernels_;

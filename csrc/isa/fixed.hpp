@@ -146,8 +146,27 @@ static inline Integers in_units(Vector x, Vector inverse) {
 static inline Integers magnitude_bits(Vector x) { return (Integers)x & ~sign_bit; } // ordered like the magnitudes
 
 static inline Integers larger_of(Integers a, Integers b) {
+#if defined(__AVX512F__)
+    return (Integers)_mm512_maskz_max_epi32(every_lane, (__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+    return (Integers)_mm256_max_epi32((__m256i)a, (__m256i)b);
+#else
     const Integers above = a > b;
     return (a & above) | (b & ~above);
+#endif
+}
+
+template <std::size_t Step, std::size_t... Lane>
+static inline Integers exchanged(Integers v, std::index_sequence<Lane...>) {
+    return __builtin_shufflevector(v, v, (Lane ^ Step)...);
+}
+
+// The largest of all lanes, in every lane.
+template <std::size_t Step = lanes / 2>
+static inline Integers largest_lane(Integers v) {
+    v = larger_of(v, exchanged<Step>(v, std::make_index_sequence<lanes>{}));
+    if constexpr (Step > 1) v = largest_lane<Step / 2>(v);
+    return v;
 }
 
 // Of a block whose largest magnitude these are: what a unit is worth, its inverse, and whether there are units at all.
@@ -172,27 +191,44 @@ static inline Shorts narrow_integers(Integers x) {
 #endif
 }
 
+// One block: all of its vectors stay in registers. Gives where the next one goes.
+template <std::size_t Vectors>
+static inline int16* store_block(int16* to, const Vector (&x)[Vectors]) {
+    Integers most{};
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < Vectors; ++i) most = larger_of(most, magnitude_bits(x[i]));
+    const Units unit = units(largest_lane(most), largest_row);
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < Vectors; ++i, to += lanes)
+        *reinterpret_cast<UnalignedShorts*>(to) = narrow_integers(in_units(x[i], unit.inverse) & unit.some);
+    const float scale = unit.scale[0];
+    __builtin_memcpy(to, &scale, sizeof scale);
+    return to + sizeof scale / sizeof *to;
+}
+
+// The last block of a row, of up to a group's columns; what is rounded up to is zero.
+template <std::size_t Steps>
+static inline void store_last(int16* to, const float* from, std::size_t columns) {
+    if constexpr (Steps > 1) {
+        if (columns <= (Steps - 1) * step_depths) return store_last<Steps - 1>(to, from, columns);
+    }
+    Vector x[Steps * step_depths / lanes] = {};
+    for (std::size_t i = 0; i * lanes < columns; ++i) x[i] = load_up_to(from + i * lanes, columns - i * lanes);
+    store_block(to, x);
+}
+
 // Rows of floats as a product reads them; `out.stride` counts integers. Columns begin with a block.
 static void store_int16(Tile out, Tile a, Tile, Tile, std::size_t rows, std::size_t columns) {
-    const auto at = [&](std::size_t c) { return columns - c >= lanes ? load(a.data + c) : load_first(a.data + c, columns - c); };
     for (std::size_t r = 0; r < rows; ++r, a.data += a.stride) {
         int16* to = reinterpret_cast<int16*>(out.data) + static_cast<std::ptrdiff_t>(r) * out.stride;
-        for (std::size_t begin = 0; begin < columns; begin += group) {
-            const std::size_t end = smaller(columns, begin + group);
-            Integers bits{};
-            for (std::size_t c = begin; c < end; c += lanes) bits = larger_of(bits, magnitude_bits(at(c)));
-            std::int32_t most = 0;
-            for (std::size_t i = 0; i < lanes; ++i) most = bits[i] > most ? bits[i] : most;
-            const Units unit = units(most - Integers{}, largest_row);
-            const std::size_t stored = round_up(end - begin, step_depths);
-            for (std::size_t c = 0; c < stored; c += lanes, to += lanes) {
-                const Integers x = begin + c < end ? in_units(at(begin + c), unit.inverse) & unit.some : Integers{};
-                *reinterpret_cast<UnalignedShorts*>(to) = narrow_integers(x);
-            }
-            const float scale = unit.scale[0];
-            __builtin_memcpy(to, &scale, sizeof scale);
-            to += 2;
+        std::size_t c = 0;
+        for (; c + group <= columns; c += group) {
+            Vector x[group / lanes];
+#pragma GCC unroll 16
+            for (std::size_t i = 0; i < group / lanes; ++i) x[i] = load(a.data + c + i * lanes);
+            to = store_block(to, x);
         }
+        if (c < columns) store_last<group / step_depths>(to, a.data + c, columns - c);
     }
 }
 

@@ -6,6 +6,7 @@ import pytest
 
 from ifog.compiler.loops import Loops, Options, lower
 from ifog.compiler.planning import plan
+from ifog.compiler.precision import PRECISIONS, Precision
 from sample_cells import elman, gru_cho, gru_cudnn, indrnn, lstm, mgu, mingru, mut1
 
 TRAIN, INFER = Options(train=True), Options(train=False)
@@ -52,7 +53,7 @@ def test_blocks_of_a_slot_do_not_overlap_and_fill_it() -> None:
 
 
 def test_bf16_halves_what_products_read() -> None:
-    loops = lowered(lstm, Options(train=True, half=True))
+    loops = lowered(lstm, Options(train=True, precision="bf16"))
     assert all(loops.half)
     assert not any(lowered(lstm).half)
 
@@ -83,11 +84,11 @@ def test_the_same_request_is_lowered_once() -> None:
     assert lower(p, TRAIN) is not lower(p, INFER)
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_a_product_of_whole_tiles_never_writes_what_ended_sequences_carry(half: bool) -> None:
-    written = {packed: _products_in_carried_places(Options(True, half, packed=packed)) for packed in (False, True)}
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_product_of_whole_tiles_never_writes_what_ended_sequences_carry(precision: Precision) -> None:
+    written = {packed: _products_in_carried_places(Options(True, precision, packed=packed)) for packed in (False, True)}
     assert written[False], "the cotangent of h is a product in the place that carries it"
-    assert bool(written[True]) is not half
+    assert bool(written[True]) is (precision == "fp32")
 
 
 def _products_in_carried_places(options: Options) -> set[int]:

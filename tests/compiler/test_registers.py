@@ -10,6 +10,7 @@ import pytest
 from ifog.compiler.graph import Node
 from ifog.compiler.loops import Options, lower
 from ifog.compiler.planning import plan
+from ifog.compiler.precision import PRECISIONS
 from ifog.compiler.registers import Traffic, emit
 from ifog.compiler.scheduling import schedule
 from ifog.compiler.spelling import ELEMENTWISE, ROWWISE, Code, Given, Kind
@@ -130,8 +131,9 @@ def test_states_that_change_places_are_both_read_before_either_is_written() -> N
 def programs_of_cells() -> list[list[int]]:
     found = []
     for cell in (lstm, gru_cho):
-        for half in (False, True):
-            loops = lower(plan(cell.trace(3, 4), fused=True), Options(train=True, half=half, valid=True, reset=True))
+        for precision in PRECISIONS:
+            options = Options(train=True, precision=precision, valid=True, reset=True)
+            loops = lower(plan(cell.trace(3, 4), fused=True), options)
             assert loops.backward is not None
             found += [list(loops.forward.words), list(loops.backward.words)]
     return found

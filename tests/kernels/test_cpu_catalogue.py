@@ -12,6 +12,7 @@ from agreement import Case, assert_agrees, case
 from ifog import cells
 from ifog.cells import catalogue, layer_normalized, residual, variational, weight_dropped, zoneout
 from ifog.compiler.graph import Graph
+from ifog.compiler.precision import PRECISIONS, Precision
 from ifog.errors import CellError
 from ifog.kernels import available, engine
 
@@ -60,22 +61,23 @@ def test_lengths_resets_and_gates_change_nothing_of_that(name: str) -> None:
     assert_agrees(drawn(name, (5, 6, 4, 3), valid=True, reset=True), train=False)
 
 
+@pytest.mark.parametrize("precision", ["bf16", "int16"])
 @pytest.mark.parametrize("name", NAMES)
-def test_bf16_is_as_near_as_rounding_what_enters_products_allows(name: str) -> None:
-    assert_agrees(drawn(name, (5, 6, 4, 3)), half=True)
-    assert_agrees(drawn(name, (17, 33, 3, 8), valid=True, reset=True, gates=True), half=True)
-    assert_agrees(drawn(name, (17, 33, 3, 8)), half=True, train=False)
+def test_all_are_as_near_as_rounding_what_enters_products_allows(name: str, precision: Precision) -> None:
+    assert_agrees(drawn(name, (5, 6, 4, 3)), precision=precision)
+    assert_agrees(drawn(name, (17, 33, 3, 8), valid=True, reset=True, gates=True), precision=precision)
+    assert_agrees(drawn(name, (17, 33, 3, 8)), precision=precision, train=False)
 
 
-@pytest.mark.parametrize("half", [False, True], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("name", SAMPLE)
 def test_every_instruction_set_gives_the_same(
-    name: str, isa: str, half: bool, monkeypatch: pytest.MonkeyPatch, two_threads: None
+    name: str, isa: str, precision: Precision, monkeypatch: pytest.MonkeyPatch, two_threads: None
 ) -> None:
     monkeypatch.setenv("IFOG_ISA", isa)
     for sizes in [(17, 33, 3, 8), (16, 130, 3, 2), (3, 40, 2, 50)]:
-        assert_agrees(drawn(name, sizes, valid=True, reset=True), sizes, half=half)
+        assert_agrees(drawn(name, sizes, valid=True, reset=True), sizes, precision=precision)
 
 
 def test_an_instruction_set_that_is_not_there_is_an_error_that_lists_those_that_are(
@@ -97,22 +99,22 @@ def test_two_threads_that_share_columns_or_rows_give_what_one_gives(
     assert_agrees(drawn(name, sizes, valid=True, reset=True, gates=True), sizes)
 
 
-@pytest.mark.parametrize("half", [False, True], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", [n for n in SAMPLE if n != "delta_net"])
-def test_token_ids_pick_columns_and_get_gradients_there(name: str, half: bool) -> None:
+def test_token_ids_pick_columns_and_get_gradients_there(name: str, precision: Precision) -> None:
     for sizes in [(7, 6, 4, 3), (64, 17, 3, 2)]:
-        assert_agrees(drawn(name, sizes, tokens=True), sizes, half=half)
-        assert_agrees(drawn(name, sizes, tokens=True, valid=True, reset=True), sizes, half=half)
+        assert_agrees(drawn(name, sizes, tokens=True), sizes, precision=precision)
+        assert_agrees(drawn(name, sizes, tokens=True, valid=True, reset=True), sizes, precision=precision)
 
 
-@pytest.mark.parametrize("half", [False, True], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ["lstm", "gru_cho", "mingru", "recurrent_highway"])
 @pytest.mark.parametrize(
     "transform", [layer_normalized, residual, variational, weight_dropped, zoneout], ids=lambda t: t.__name__
 )
-def test_transformed_cells_and_their_masks_agree(transform: Any, name: str, half: bool) -> None:
+def test_transformed_cells_and_their_masks_agree(transform: Any, name: str, precision: Precision) -> None:
     if (transform, name) == (weight_dropped, "mingru"):
         pytest.skip("it multiplies no state by a matrix")
     changed = transform(cells.get(name)).trace(5, 12)
-    assert_agrees(case(changed, 4, 9, seed=1), half=half)
-    assert_agrees(case(changed, 4, 9, seed=2, valid=True, reset=True, gates=True), half=half)
+    assert_agrees(case(changed, 4, 9, seed=1), precision=precision)
+    assert_agrees(case(changed, 4, 9, seed=2, valid=True, reset=True, gates=True), precision=precision)

@@ -7,6 +7,7 @@ import pytest
 from agreement import assert_agrees, case
 from ifog.cells import abs, affine, cell, concat, erf, matrix, product, sigmoid, sign, tanh
 from ifog.compiler.language import relu
+from ifog.compiler.precision import PRECISIONS, Precision
 from ifog.kernels import available
 
 pytestmark = pytest.mark.skipif(not available(), reason="the engine is not built")
@@ -92,11 +93,11 @@ CELLS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("half", [False, True], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.name)
-def test_the_engine_agrees_with_the_reference_at_corners(cell, half: bool) -> None:
+def test_the_engine_agrees_with_the_reference_at_corners(cell, precision: Precision) -> None:
     for steps, batch in [(1, 1), (1, 2), (3, 2), (3, 70)]:
         for options in ({}, {"valid": True}, {"reset": True}, {"valid": True, "reset": True, "gates": True}):
             it = case(cell.trace(3, 3), steps, batch, **options)
-            assert_agrees(it, (steps, batch, options), half=half)
-            assert_agrees(it, (steps, batch, options), half=half, train=False)
+            assert_agrees(it, (steps, batch, options), precision=precision)
+            assert_agrees(it, (steps, batch, options), precision=precision, train=False)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from agreement import assert_agrees, case
 from ifog.compiler.planning import plan
+from ifog.compiler.precision import PRECISIONS, Precision
 from ifog.kernels import available, backends
 from programs import build, programs
 
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.skipif(not available(), reason="the engine is not built
 CELLS = int(os.environ.get("IFOG_EXAMPLES", "250"))
 
 
-@pytest.mark.parametrize("half", [False, True], ids=["fp32", "bf16"])
-def test_the_engine_agrees_with_the_reference_on_random_cells(half: bool) -> None:
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_engine_agrees_with_the_reference_on_random_cells(precision: Precision) -> None:
     seen: set[Any] = set()
     refused: dict[str, int] = {}
     flags = st.booleans()
@@ -39,7 +40,7 @@ def test_the_engine_agrees_with_the_reference_on_random_cells(half: bool) -> Non
             refused[choice.reason] = refused.get(choice.reason, 0) + 1
             return
         it = case(graph, steps, batch, valid=valid, reset=reset, gates=gates, seed=seed)
-        assert_agrees(it, half=half)
+        assert_agrees(it, precision=precision)
         seen.add(program)
 
     before = torch.get_num_threads()

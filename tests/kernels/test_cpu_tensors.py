@@ -13,6 +13,7 @@ from torch import Tensor
 import ifog
 from engine_layers import assert_same, each_cell, gradients, layer, needs_engine, twin
 from ifog.errors import BackendError, ShapeError
+from ifog.kernels.backends import multiplying
 
 pytestmark = needs_engine
 
@@ -139,6 +140,24 @@ def test_autocast_is_the_layer_in_bf16(name: str) -> None:
     for found in (inside, outside):
         assert_same(found, torch.autograd.grad(other.square().sum(), [x, *rounded.parameters()], retain_graph=True))
     assert not torch.equal(y, net(x)[0])
+
+
+@each_cell
+def test_within_a_context_layers_multiply_what_it_says_but_for_those_that_were_told_otherwise(name: str) -> None:
+    net, x = layer(name), torch.randn(4, 3, 3, requires_grad=True)
+    told, plain = copy.deepcopy(net), net(x)[0]
+    told.precision = "int16"
+    with multiplying("int16"):
+        y, _ = net(x)
+        with multiplying("fp32"):
+            assert_same(net(x)[0], plain)
+    assert_same(y, told(x)[0])
+    assert not torch.equal(y, plain)
+    with multiplying("bf16"):
+        assert_same(told(x)[0], y)
+    assert_same(net(x)[0], plain)
+    found = torch.autograd.grad(y.square().sum(), [x, *net.parameters()])  # outside: the forward pass decided
+    assert_same(found, torch.autograd.grad(told(x)[0].square().sum(), [x, *told.parameters()]))
 
 
 def test_copies_pickles_and_other_types_and_back_compute_the_same() -> None:

@@ -54,6 +54,7 @@ def test_steps_make_what_a_sequence_makes(name: str) -> None:
     for layers, batch in ((1, 1), (2, 3)):
         assert_like_a_sequence(layer_of(name, layers), torch.randn(5, batch, 12))
         assert_like_a_sequence(layer_of(name, layers, precision="bf16"), torch.randn(5, batch, 12), 3e-2)
+        assert_like_a_sequence(layer_of(name, layers, precision="int16"), torch.randn(5, batch, 12), 2e-3)
         try:
             tokens = layer_of(name, layers, 9)
         except (CellError, ConfigError):

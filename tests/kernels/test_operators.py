@@ -9,6 +9,7 @@ import agreement
 import ifog
 from ifog.cells import catalogue
 from ifog.compiler.planning import plan
+from ifog.compiler.precision import PRECISIONS
 from ifog.errors import BackendError, ShapeError
 from ifog.kernels import operators
 from ifog.kernels.loading import available
@@ -28,11 +29,11 @@ CASES = [
 NAMES = [f"{name}-{steps}-{batch}-{'-'.join(options)}" for name, steps, batch, options in CASES]
 
 
-def through_operators(half=False):
-    return lambda it, inputs: operators.run(plan(it.graph), inputs, it.names, half)
+def through_operators(precision="fp32"):
+    return lambda it, inputs: operators.run(plan(it.graph), inputs, it.names, precision)
 
 
-def arguments(it, *, half=False, train=True, leaves=True):
+def arguments(it, *, precision="fp32", train=True, leaves=True):
     inputs = it.inputs
 
     def leaf(value):
@@ -41,7 +42,17 @@ def arguments(it, *, half=False, train=True, leaves=True):
     name, _ = operators.register(plan(it.graph), None, tuple(inputs.parameters), it.names)
     lists = [[leaf(t) for t in part] for part in (inputs.states, inputs.start or (), inputs.parameters.values())]
     x = leaf(inputs.x)
-    return [name, x, *lists, list(inputs.masks), inputs.valid, inputs.reset, half, train and x.requires_grad, train]
+    return [
+        name,
+        x,
+        *lists,
+        list(inputs.masks),
+        inputs.valid,
+        inputs.reset,
+        precision,
+        train and x.requires_grad,
+        train,
+    ]
 
 
 def cotangents(results):
@@ -49,13 +60,13 @@ def cotangents(results):
     return (output, kept, *(torch.utils._pytree.tree_map(torch.randn_like, d) for d in (output, last, gates)))
 
 
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(("name", "steps", "batch", "options"), CASES, ids=NAMES)
-def test_operators_pass_all_checks_of_torch(name, steps, batch, options, half):
+def test_operators_pass_all_checks_of_torch(name, steps, batch, options, precision):
     it = agreement.case(catalogue.get(name).trace(5, 6), steps, batch, **options)
-    torch.library.opcheck(torch.ops.ifog.sequence, tuple(arguments(it, half=half)))
-    torch.library.opcheck(torch.ops.ifog.sequence, tuple(arguments(it, half=half, train=False, leaves=False)))
-    given = arguments(it, half=half, leaves=False)
+    torch.library.opcheck(torch.ops.ifog.sequence, tuple(arguments(it, precision=precision)))
+    torch.library.opcheck(torch.ops.ifog.sequence, tuple(arguments(it, precision=precision, train=False, leaves=False)))
+    given = arguments(it, precision=precision, leaves=False)
     given[-2] = it.inputs.x.is_floating_point()
     results = torch.ops.ifog.sequence(*given)
     torch.library.opcheck(torch.ops.ifog.sequence_backward, (*given[:-1], *cotangents(results)))

@@ -52,7 +52,7 @@ def results(layer: Stack, x: Tensor, state: tuple[Tensor, ...], **keywords: Any)
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 @pytest.mark.parametrize("cell", ["lstm", "gru", "gru_cho", "tlstm", "mingru"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int16"])
 def test_packed_and_masked_give_the_same(cell: str, precision: Any, lengths: list[int], reset: bool) -> None:
     torch.manual_seed(1)
     inputs = HIDDEN if cell == "tlstm" else INPUT
@@ -63,7 +63,7 @@ def test_packed_and_masked_give_the_same(cell: str, precision: Any, lengths: lis
     keywords = {"lengths": torch.tensor(lengths), "reset": torch.rand(BATCH, 13) < 0.2 if reset else None}
     ours = results(layer, x, state, **keywords)
     theirs = results(masked(layer), x, state, **keywords)
-    tolerance = 2e-5 if precision == "fp32" else 4e-2  # other sums, then rounded
+    tolerance = {"fp32": 2e-5, "bf16": 4e-2, "int16": 3e-3}[precision]  # other sums, then rounded
     for name, value in theirs.items():
         scale = max(1.0, float(value.abs().max()))
         assert float((ours[name] - value).abs().max()) <= tolerance * scale, name

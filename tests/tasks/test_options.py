@@ -8,11 +8,15 @@ from ifog.kernels import loading
 from ifog.tasks.language_options import LanguageOptions
 
 
-@pytest.mark.parametrize(("hardware", "wanted"), [(True, "bf16-mixed"), (False, "32-true")])
-def test_products_take_bf16_where_the_cpu_multiplies_it(
-    monkeypatch: pytest.MonkeyPatch, hardware: bool, wanted: str
+@pytest.mark.parametrize(
+    ("bf16", "int16", "wanted"),
+    [(True, True, "bf16-mixed"), (False, True, "int16-mixed"), (False, False, "32-true")],
+)
+def test_products_take_what_the_cpu_multiplies_fastest(
+    monkeypatch: pytest.MonkeyPatch, bf16: bool, int16: bool, wanted: str
 ) -> None:
-    monkeypatch.setattr(loading, "multiplies_bf16", lambda: hardware)
+    monkeypatch.setattr(loading, "multiplies_bf16", lambda: bf16)
+    monkeypatch.setattr(loading, "multiplies_int16", lambda: int16)
     assert LanguageOptions.given(steps=1, device="cpu").decided().precision == wanted
     assert LanguageOptions.given(steps=1, device="cuda").decided().precision == "32-true"
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
@@ -21,12 +24,13 @@ from ifog.compiler.precision import Precision
 from ifog.errors import BackendError
 from ifog.kernels import aten, compiled, symbolic
 
-__all__ = ["BACKENDS", "Backend", "Choice", "autocasts", "choose", "run"]
+__all__ = ["BACKENDS", "Backend", "Choice", "autocasts", "choose", "multiplying", "run"]
 
 Backend = Literal["auto", "cpu", "aten", "symbolic", "reference"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
 
 _log = logging.getLogger("ifog.backends")
+_multiplying: ContextVar[Precision] = ContextVar("multiplying", default="fp32")
 
 
 class Choice(NamedTuple):
@@ -145,6 +149,7 @@ def run(
         with torch.autocast(inputs.x.device.type, enabled=False):
             return run(plan, _in_one_type(inputs), choice, names, precision, weights)
     if choice.backend == "cpu" and not empty:
+        precision = _asked() if precision == "fp32" else precision
         return compiled.run(plan, inputs, names, precision, weights)
     inputs = dataclasses.replace(inputs, precision=precision)
     if choice.backend != "reference" and not names:
@@ -154,6 +159,24 @@ def run(
     sizes = (plan.graph.nodes[i].size for i in wanted.values())
     kept = (over_time(result.kept[i], n, result.output) for i, n in zip(wanted.values(), sizes, strict=True))
     return result.output, result.states, dict(zip(wanted, kept, strict=True))
+
+
+@contextmanager
+def multiplying(precision: Precision) -> Iterator[None]:
+    """Within it, the C++ engine's products multiply these numbers wherever a layer was not told otherwise.
+
+    What `torch.autocast` is for bf16, for types that PyTorch doesn't know.
+    """
+    before = _multiplying.set(precision)
+    try:
+        yield
+    finally:
+        _multiplying.reset(before)
+
+
+@torch.compiler.assume_constant_result  # a compiled model keeps what it was traced with
+def _asked() -> Precision:
+    return _multiplying.get()
 
 
 def autocasts(device: torch.device) -> bool:

@@ -25,6 +25,7 @@ __all__ = [
     "instruction_set",
     "loaded_engine",
     "multiplies_bf16",
+    "multiplies_int16",
 ]
 
 
@@ -52,6 +53,10 @@ class Engine(Protocol):
 
     def native_half(self, isa: str) -> bool:
         """Whether these kernels multiply bf16 numbers as they are."""
+        ...
+
+    def native_fixed(self, isa: str) -> bool:
+        """Whether these kernels multiply 16-bit integers faster than floats."""
         ...
 
     def pick_rows(self, out: int, source: int, stride: int, width: int, rows: int, count: int, threads: int) -> None:
@@ -156,3 +161,8 @@ def available() -> bool:
 def multiplies_bf16() -> bool:
     """Whether the kernels that would run multiply bf16 in hardware, which is then the fastest they can do."""
     return available() and loaded_engine().native_half(instruction_set())
+
+
+def multiplies_int16() -> bool:
+    """Whether the kernels that would run multiply 16-bit integers faster than floats."""
+    return available() and loaded_engine().native_fixed(instruction_set())

@@ -57,8 +57,8 @@ class TaskOptions:
         save_seconds: seconds between checkpoints.
         seed: of everything random: the same seed repeats a run by steps bit for bit.
         device: auto, cpu or cuda.
-        precision: 32-true, bf16-mixed (products on operands rounded to bf16), or auto, which a run decides once:
-            bf16-mixed on a CPU that multiplies bf16 in hardware.
+        precision: 32-true, bf16-mixed (products on operands rounded to bf16), int16-mixed (recurrences multiply 16-bit
+            integers, each 64 with a scale), or auto, which a run decides once: what this CPU multiplies fastest.
 
     Raises:
         ConfigError: an option out of its range.
@@ -154,13 +154,15 @@ class TaskOptions:
         """The same with nothing left to this machine, so that a run goes on elsewhere as it began."""
         import torch
 
-        from ifog.kernels.loading import multiplies_bf16
+        from ifog.kernels.loading import multiplies_bf16, multiplies_int16
 
         if self.precision != "auto":
             return self
         on_cpu = self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
-        fast = on_cpu and multiplies_bf16()
-        return dataclasses.replace(self, precision="bf16-mixed" if fast else "32-true")
+        fastest = "32-true"
+        if on_cpu and (multiplies_bf16() or multiplies_int16()):
+            fastest = "bf16-mixed" if multiplies_bf16() else "int16-mixed"
+        return dataclasses.replace(self, precision=fastest)
 
     def training(self) -> TrainingConfig:
         """The trainer's part of the options.

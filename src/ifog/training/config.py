@@ -19,7 +19,7 @@ OptimizerName = Literal["adamw", "sgd", "rmsprop", "adagrad"]
 ScheduleName = Literal["cosine", "constant", "exponential"]
 ClippingName = Literal["norm", "value", "mean_norm", "none"]
 DeviceName = Literal["auto", "cpu", "cuda"]
-PrecisionName = Literal["32-true", "bf16-mixed"]
+PrecisionName = Literal["32-true", "bf16-mixed", "int16-mixed"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": get_args(OptimizerName),
@@ -93,7 +93,7 @@ class TrainingConfig:
         explosion: Training stops when the loss stays this many times above the first losses.
         seed: Of initial weights, dropout and shuffles.
         device: "auto" takes a GPU where there is one.
-        precision: "32-true" or "bf16-mixed".
+        precision: "32-true", "bf16-mixed", or "int16-mixed": the recurrences' products multiply 16-bit integers.
 
     Raises:
         ConfigError: A value is out of its range, or options conflict.

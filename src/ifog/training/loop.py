@@ -211,7 +211,8 @@ class _Loop:
         for i in range(count):
             batch = carrying.move(next(session.batches), self._fabric.device)
             with self._fabric.no_backward_sync(self._model, enabled=i < count - 1):
-                loss, metrics, carry = self._task.loss(self._model, batch, session.carry)
+                with self._fabric.autocast():  # a task may call other methods than the forward that Fabric wraps
+                    loss, metrics, carry = self._task.loss(self._model, batch, session.carry)
                 objective = loss / count if count > 1 else loss
                 values: dict[str, Tensor | float] = {"loss": loss, **metrics}
                 if self._penalty.active and i == 0:

@@ -8,16 +8,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import cast
+from contextlib import AbstractContextManager
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import Precision
 from torch import Tensor
 
 from ifog.errors import ConfigError
+from ifog.kernels.backends import multiplying
 from ifog.training.config import TrainingConfig
 
 __all__ = ["Processes"]
+
+
+class _Integers(Precision):
+    """Fabric's precision of products that PyTorch has no type for: the C++ engine makes them."""
+
+    def forward_context(self) -> AbstractContextManager[None]:
+        """What a forward pass runs in."""
+        return multiplying("int16")
+
+
+def _numbers(config: TrainingConfig) -> dict[str, Any]:
+    return {"plugins": _Integers()} if config.precision == "int16-mixed" else {"precision": config.precision}
 
 
 class Processes:
@@ -43,7 +58,7 @@ class Processes:
             devices=local,
             num_nodes=max(1, world // local),
             strategy="ddp" if world > 1 else "auto",
-            precision=config.precision,
+            **_numbers(config),
         )
         self.fabric.launch()
         self.rank: int = self.fabric.global_rank
