@@ -70,7 +70,7 @@ struct FixedKernel {
     static void block(const Job& job, const Place& place, const int16* packed) {
         const char* ahead = place.ahead;
         if constexpr (Rows >= fetching_rows) fetch_results<Rows, Panels * Vectors>(job, place);
-        bool first = true;
+        Vector total[Rows][Panels * Vectors] = {};
         for (std::size_t i = 0; i < job.operand_count; ++i) {
             const Operand& operand = job.operands[i];
             const std::ptrdiff_t stride = operand.stride;
@@ -82,13 +82,12 @@ struct FixedKernel {
                     if constexpr (Rows >= fetching_rows) fetch(ahead, place.ahead_step);
                     add<Rows, Vectors, Panels>(sum, a, stride, packed, job.panel_size);
                 }
-                add_scaled<Rows, Vectors, Panels>(job, place, sum, a, stride, packed, first);
+                add_scaled<Rows, Vectors, Panels>(total, sum, a, stride, packed, job.panel_size);
                 a += 2;
                 packed += 2 * Vectors * lanes;
-                first = false;
             }
         }
-        if (first) store_sums<Rows, Panels * Vectors>(job, place, {});
+        store_sums(job, place, total);
     }
 
     template <std::size_t Rows, std::size_t Vectors, std::size_t Panels>
@@ -115,20 +114,19 @@ struct FixedKernel {
         }
     }
 
-    // C += the block's sums in their units; the first block finds nothing in C.
+    // The block's sums in their units: beside the integers they find no place in registers.
     template <std::size_t Rows, std::size_t Vectors, std::size_t Panels>
-    static inline void add_scaled(const Job& job, const Place& place, const Integers (&sum)[Rows][Panels * Vectors],
-                                  const int16* a, std::ptrdiff_t stride, const int16* packed, bool first) {
+    static inline void add_scaled(Vector (&total)[Rows][Panels * Vectors],
+                                  const Integers (&sum)[Rows][Panels * Vectors], const int16* a, std::ptrdiff_t stride,
+                                  const int16* packed, std::size_t panel_size) {
 #pragma GCC unroll 8
-        for (std::size_t r = 0; r < Rows; ++r) {
-            float* out = job.C + static_cast<std::ptrdiff_t>(place.row + r) * job.ldc + place.column;
-            const Vector row_scale = splat(load_scale(a + static_cast<std::ptrdiff_t>(r) * stride));
+        for (std::size_t v = 0; v < Panels * Vectors; ++v) {
+            const auto* scales = reinterpret_cast<const float*>(packed + v / Vectors * panel_size);
+            const Vector scale = load(scales + v % Vectors * lanes);
 #pragma GCC unroll 8
-            for (std::size_t v = 0; v < Panels * Vectors; ++v) {
-                const auto* scales = reinterpret_cast<const float*>(packed + v / Vectors * job.panel_size);
-                const Vector unit = row_scale * load(scales + v % Vectors * lanes);
-                const Vector before = first ? Vector{} : load(out + v * lanes);
-                store(out + v * lanes, fma(__builtin_convertvector(sum[r][v], Vector), unit, before));
+            for (std::size_t r = 0; r < Rows; ++r) {
+                const Vector row_scale = splat(load_scale(a + static_cast<std::ptrdiff_t>(r) * stride));
+                total[r][v] = fma(__builtin_convertvector(sum[r][v], Vector) * scale, row_scale, total[r][v]);
             }
         }
     }
