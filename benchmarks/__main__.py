@@ -31,7 +31,7 @@ PEERS = """
 eager loop: PyTorch operators in a loop over time, the input's products computed once over all time before it,
 differentiated by autograd (ifog's reference executor). Values and gradients are verified against it in fp32.
 torchrecurrent draws its own weights; tests/cells/test_torchrecurrent.py compares its cells given the same ones.
-In bf16 peers run under autocast or wholly in bf16, whichever is faster."""
+In bf16 peers run under autocast or wholly in bf16, whichever is faster; beside int16 they run in fp32."""
 
 
 @dataclass

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,7 @@ from torch import Tensor, nn
 import ifog
 from ifog import cells
 from ifog.compiler.execution import Inputs, unroll
-
-Precision = Literal["fp32", "bf16"]
+from ifog.compiler.precision import Precision
 
 
 class Size(NamedTuple):
@@ -216,8 +215,8 @@ def _flops(step: Step) -> int:
 
 
 def _ways(name: str, layer: nn.Module, size: Size, precision: Precision) -> tuple[Step, ...]:
-    """In fp32 there is one; in bf16 autocast, or everything in bf16, whichever is faster."""
-    if precision == "fp32":
+    """One in fp32, also where ours multiplies integers; in bf16 autocast, or all of it, whichever is faster."""
+    if precision != "bf16":
         return (_step(name, layer, size),)
     cast = _step(f"{name}, autocast", layer, size, autocast=True)
     return cast, _step(f"{name}, all bf16", copy.deepcopy(layer).bfloat16(), size)

@@ -15,9 +15,17 @@ from torch import Tensor
 __all__ = ["MismatchError", "differences", "verify"]
 
 RELATIVE = 1e-4  # fp32: of each entry ...
-OF_LARGEST = {"fp32": 1e-5, "bf16": 3e-2}  # ... and both precisions: of the largest entry of the same tensor
+OF_LARGEST = {
+    "fp32": 1e-5,
+    "bf16": 3e-2,
+    "int16": 2e-3,
+}  # ... and every precision: of the largest entry of the same tensor
 ZERO = 1e-6  # a weight's gradient that is smaller, as a share of the largest one, is zero but for rounding ...
-OF_ZERO = {"fp32": 1e-6, "bf16": 1e-3}  # ... and then ours has to be as small, as a share of the largest one
+OF_ZERO = {
+    "fp32": 1e-6,
+    "bf16": 1e-3,
+    "int16": 1e-4,
+}  # ... and then ours has to be as small, as a share of the largest one
 AMPLIFIED = 4.0  # rounding of another order than the truth's may come out this much larger by chance
 GRADIENT = "gradient of "
 

@@ -192,7 +192,21 @@ def test_pieces_come_back_in_the_order_of_the_text(length: int) -> None:
     assert cut.discrepancy == {"layer0.h": 0.0}
 
 
-def test_what_pieces_forget_is_measured() -> None:
+@pytest.mark.parametrize(("precision", "off"), [("fp32", 1e-6), ("int16", 1e-3), ("bf16", 2e-2)])
+def test_pieces_multiply_what_is_fastest_and_say_so(
+    monkeypatch: pytest.MonkeyPatch, precision: str, off: float
+) -> None:
+    monkeypatch.setattr(activations, "fastest_products", lambda: precision)
+    model, text = made("lstm", 6), TEXT * 20
+    exact, cut = inspect(model, text, exact=True), inspect(model, text, warm_up=100)
+    assert (exact.precision, cut.precision) == ("fp32", precision)
+    first = cut.warm_up + -(-(len(text) - cut.warm_up) // cut.pieces)
+    found = np.abs(cut["layer0.h"][:first] - exact["layer0.h"][:first]).max()
+    assert off / 1000 < found < off or (precision == "fp32" and found == 0)
+
+
+def test_what_pieces_forget_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activations, "fastest_products", lambda: "fp32")
     model, text = made("elman", 6), TEXT * 20
     with torch.no_grad():
         model.recurrent.W_hh_l0.mul_(0.3)

@@ -8,20 +8,16 @@ from ifog.kernels import loading
 from ifog.tasks.language_options import LanguageOptions
 
 
-@pytest.mark.parametrize(
-    ("bf16", "int16", "wanted"),
-    [(True, True, "bf16-mixed"), (False, True, "int16-mixed"), (False, False, "32-true")],
-)
+@pytest.mark.parametrize(("fastest", "wanted"), [("bf16", "bf16-mixed"), ("int16", "int16-mixed"), ("fp32", "32-true")])
 def test_products_take_what_the_cpu_multiplies_fastest(
-    monkeypatch: pytest.MonkeyPatch, bf16: bool, int16: bool, wanted: str
+    monkeypatch: pytest.MonkeyPatch, fastest: str, wanted: str
 ) -> None:
-    monkeypatch.setattr(loading, "multiplies_bf16", lambda: bf16)
-    monkeypatch.setattr(loading, "multiplies_int16", lambda: int16)
+    monkeypatch.setattr(loading, "fastest_products", lambda: fastest)
     assert LanguageOptions.given(steps=1, device="cpu").decided().precision == wanted
     assert LanguageOptions.given(steps=1, device="cuda").decided().precision == "32-true"
 
 
 def test_what_was_chosen_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "multiplies_bf16", lambda: True)
+    monkeypatch.setattr(loading, "fastest_products", lambda: "bf16")
     assert LanguageOptions.given(steps=1, precision="32-true").decided().precision == "32-true"
     assert LanguageOptions.given(steps=1, min_char_rnn=True).decided().precision == "32-true"

@@ -42,7 +42,8 @@ def _rounded(value: Tensor, precision: Precision, largest: int) -> Tensor:
 def _in_units(value: Tensor, largest: int) -> Tensor:
     """Whole numbers of units, of which the largest magnitude of each group has `largest`; a group with a NaN is NaN."""
     width = value.shape[-1]
-    groups = torch.nn.functional.pad(value, (0, -width % GROUP)).unflatten(-1, (-1, GROUP))
+    padded = torch.nn.functional.pad(value, (0, -width % GROUP))
+    groups = padded.view(*value.shape[:-1], -1, GROUP)
     most = groups.abs().amax(-1, keepdim=True)
     some = most > _NEGLIGIBLE
     scale = torch.where(most.isfinite(), torch.where(some, most / largest, 0.0), torch.nan)

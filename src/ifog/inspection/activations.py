@@ -25,7 +25,7 @@ from ifog.inspection.arrays import Array, Arrays, Pieces
 from ifog.inspection.texts import encode, parts, tokens_of
 from ifog.inspection.watching import Value, check_weights, find, split_unit, values_of, watching
 from ifog.kernels.backends import multiplying
-from ifog.kernels.loading import multiplies_int16
+from ifog.kernels.loading import fastest_products
 
 __all__ = ["Candidates", "Trace", "inspect", "stream"]
 
@@ -70,6 +70,7 @@ class Trace:
         discrepancy: For each value: where a piece begins to count and the one before it ends, both have read the same
             token, the first after its warm-up only. The mean over units of the difference's share of the unit's size;
             0 for one piece.
+        precision: What the layers' matrix products multiplied.
     """
 
     tokens: Sequence[str] = field(repr=False)
@@ -84,6 +85,7 @@ class Trace:
     pieces: int
     warm_up: int
     discrepancy: Mapping[str, float]
+    precision: Precision
     arrays: Mapping[str, NDArray[np.float32]] = field(repr=False)
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
@@ -124,9 +126,9 @@ def inspect(
 
     A long text is cut into up to 64 pieces that run side by side, many times faster than one token after another. Each
     piece but the first starts `warm_up` tokens early, so that its states have settled where it counts; what they still
-    lack is measured at every cut and told as `Trace.discrepancy`. Where the CPU multiplies 16-bit integers faster than
-    floats, pieces are read so (`precision="int16"` of the layers), which moves activations by some 1e-4. With
-    `exact=True`, and for texts shorter than nine warm-ups, there is one piece, read in floats.
+    lack is measured at every cut and told as `Trace.discrepancy`. Their matrix products multiply what the CPU is
+    fastest at (`Trace.precision`): 16-bit integers move activations by some 1e-4, bf16 by some 1e-3. With `exact=True`,
+    and for texts shorter than nine warm-ups, there is one piece, read in floats.
 
     Args:
         model: A model with a `.tokenizer`, as `ifog.load` gives, or a run directory.
@@ -249,8 +251,8 @@ class _Reader:
         best_ids = Array(pieces, self.candidates, dtype=np.int32)
         rows = torch.from_numpy(pieces.batch(whole)).to(next(self.model.parameters()).device)
         state, last = self._state, self._last
-        fast: Precision = "int16" if pieces.count > 1 and multiplies_int16() else "fp32"
-        with evaluating(self.model), multiplying(fast), watching(self.model, self.kept) as seen:
+        precision: Precision = fastest_products() if pieces.count > 1 else "fp32"
+        with evaluating(self.model), multiplying(precision), watching(self.model, self.kept) as seen:
             for start, end in pieces.chunks(self._steps(pieces.count)):
                 scores, state = self.model(rows[start:end], state)
                 logs = scores.float().log_softmax(-1)
@@ -282,6 +284,7 @@ class _Reader:
             pieces=pieces.count,
             warm_up=pieces.warm_up,
             discrepancy=kept.discrepancy,
+            precision=precision,
             arrays=self._by_name(kept.take(early)),
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -162,7 +162,7 @@ def run(
 
 
 @contextmanager
-def multiplying(precision: Precision) -> Iterator[None]:
+def multiplying(precision: Precision) -> Generator[None]:
     """Within it, the C++ engine's products multiply these numbers wherever a layer was not told otherwise.
 
     What `torch.autocast` is for bf16, for types that PyTorch doesn't know.

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ifog.compiler.precision import Precision
+
 __all__ = [
     "Engine",
     "EngineMissingWarning",
     "available",
     "engine",
+    "fastest_products",
     "instruction_set",
     "loaded_engine",
-    "multiplies_bf16",
-    "multiplies_int16",
 ]
 
 
@@ -158,11 +159,9 @@ def available() -> bool:
     return not isinstance(_load(), ImportError)
 
 
-def multiplies_bf16() -> bool:
-    """Whether the kernels that would run multiply bf16 in hardware, which is then the fastest they can do."""
-    return available() and loaded_engine().native_half(instruction_set())
-
-
-def multiplies_int16() -> bool:
-    """Whether the kernels that would run multiply 16-bit integers faster than floats."""
-    return available() and loaded_engine().native_fixed(instruction_set())
+def fastest_products() -> Precision:
+    """What the kernels that would run multiply fastest."""
+    if not available():
+        return "fp32"
+    isa = instruction_set()
+    return "bf16" if loaded_engine().native_half(isa) else "int16" if loaded_engine().native_fixed(isa) else "fp32"

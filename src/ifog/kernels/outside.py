@@ -255,7 +255,8 @@ class _After:
         assert loops.gradients is not None
         self.loops, self.shared, self.inputs, self.arrays = loops, shared, inputs, arrays
         self.program, self.totals = loops.gradients, totals
-        self.nodes, self.precision = loops.gradients.nodes, loops.options.precision
+        self.nodes = loops.gradients.nodes
+        self.precision: Precision = loops.options.precision
         self.values = Values(loops, shared, inputs)
         self.values.update(values)
         self.gradients: dict[str, Tensor] = {}

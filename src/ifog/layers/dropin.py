@@ -42,7 +42,7 @@ class _Arguments:
     proj_size: int = 0
     device: Any = None
     dtype: Any = None
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     backend: str = "auto"
 
     def check(self, layer: str) -> None:

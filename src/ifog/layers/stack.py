@@ -66,7 +66,8 @@ class Stack(nn.Module):
             backends.choose(plans[0], backend)
         self.plans = plans
         self.bidirectional, self.batch_first, self.dropout = bidirectional, batch_first, dropout
-        self.backend, self.vocabulary, self.precision = backend, vocabulary, precision
+        self.backend, self.vocabulary = backend, vocabulary
+        self.precision: Precision = precision
         graph = plans[0].graph
         self.state_names = tuple(s.name for s in graph.states)
         # columns of each packed state: layers may differ where a state is as wide as the input

@@ -154,15 +154,13 @@ class TaskOptions:
         """The same with nothing left to this machine, so that a run goes on elsewhere as it began."""
         import torch
 
-        from ifog.kernels.loading import multiplies_bf16, multiplies_int16
+        from ifog.kernels.loading import fastest_products
 
         if self.precision != "auto":
             return self
         on_cpu = self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
-        fastest = "32-true"
-        if on_cpu and (multiplies_bf16() or multiplies_int16()):
-            fastest = "bf16-mixed" if multiplies_bf16() else "int16-mixed"
-        return dataclasses.replace(self, precision=fastest)
+        fastest = fastest_products() if on_cpu else "fp32"
+        return dataclasses.replace(self, precision="32-true" if fastest == "fp32" else f"{fastest}-mixed")
 
     def training(self) -> TrainingConfig:
         """The trainer's part of the options.
