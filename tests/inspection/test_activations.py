@@ -198,7 +198,7 @@ def test_pieces_multiply_what_is_fastest_and_say_so(
 ) -> None:
     monkeypatch.setattr(activations, "fastest_products", lambda: precision)
     model, text = made("lstm", 6), TEXT * 20
-    exact, cut = inspect(model, text, exact=True), inspect(model, text, warm_up=100)
+    exact, cut = inspect(model, text, exact=True), inspect(model, text, warm_up=8)
     assert (exact.precision, cut.precision) == ("fp32", precision)
     first = cut.warm_up + -(-(len(text) - cut.warm_up) // cut.pieces)
     found = np.abs(cut["layer0.h"][:first] - exact["layer0.h"][:first]).max()
