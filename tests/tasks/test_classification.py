@@ -115,8 +115,8 @@ def test_numbers_are_learned_in_their_own_unit(tmp_path: Path) -> None:
         {"text": ["x " * (i % 7 + 1) for i in range(70)], "label": [str(1000 + 10 * (i % 7)) for i in range(70)]},
         [("made", i) for i in range(70)],
     )
-    run = ifog.train(table, task="regress", out=tmp_path / "run", steps=150, pooling="last", **TINY)
-    assert run.metrics["rmse"] < 4
+    run = ifog.train(table, task="regress", out=tmp_path / "run", steps=300, pooling="last", **TINY)
+    assert run.metrics["rmse"] < 4  # below 0.9 with any of six seeds; the numbers' own spread is 20
     assert ifog.predict(run, [{"text": "x x x"}]).columns["predicted"][0] == pytest.approx(1020, abs=8)
 
 

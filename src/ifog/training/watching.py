@@ -27,7 +27,7 @@ class Watch:
 
     Args:
         model: To name the first parameter that is not finite.
-        explosion: How many times above the first loss the smoothed loss may rise.
+        explosion: How many times above the first loss the smoothed loss and the last five may stay.
     """
 
     def __init__(self, model: nn.Module, explosion: float) -> None:
@@ -59,7 +59,8 @@ class Watch:
             return
         normal = self._first[0]  # before any update: the very first may be the one that explodes
         self._smoothed = _SMOOTHING * self._smoothed + (1 - _SMOOTHING) * loss
-        if 0 < normal * self._explosion < self._smoothed:
+        # Not the mean alone, in which one batch in many can be a thousand times above a first that was easy.
+        if 0 < normal * self._explosion < min(self._smoothed, *self._recent):
             raise self._error(step, f"the loss exploded from {normal:.4g} to {self._smoothed:.4g}", norm, rate)
 
     def state_dict(self) -> dict[str, Any]:
