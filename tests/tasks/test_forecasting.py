@@ -281,6 +281,27 @@ def test_a_model_trained_with_dates_needs_dates(made: str, tmp_path: Path):
         encoding.encode(FORECAST.read([str(path)], settings))
 
 
+def test_a_table_of_plain_columns_is_held_back_by_time(tmp_path: Path):
+    table = Table({"x": np.arange(60.0).tolist()}, [("made", k) for k in range(60)])
+    earlier, later = FORECAST.split(table, 0.25, seed=3)
+    assert np.asarray(earlier.column("x")).tolist() == list(range(45))
+    assert np.asarray(later.column("x")).tolist() == list(range(60))  # the earlier are looked back on
+    assert np.asarray(later.column("judged")).nonzero()[0].tolist() == list(range(45, 60))
+    chosen = {**SMALL, "context": 4, "season": 1, "validation_fraction": 0.25, "steps": 1}
+    run = supervised.train(table, task="forecast", out=tmp_path / "run", **chosen)
+    encoding = json.loads((run.path / "encoding.json").read_text())
+    assert (encoding["targets"], encoding["means"]) == (["x"], [22.0])
+
+
+def test_one_piece_alone_is_held_back_by_time():
+    piece = np.arange(20.0).reshape(10, 2)
+    earlier, later = FORECAST.split(Table({"series": [piece]}, [("made", 1)]), 0.2, seed=0)
+    assert np.array_equal(earlier.column("series")[0], piece[:8])
+    assert np.array_equal(later.column("series")[0], piece[8:])
+    pieces = Table({"series": [piece, piece + 1, piece + 2]}, [("made", k) for k in range(3)])
+    assert [len(part) for part in FORECAST.split(pieces, 0.3, seed=0)] == [2, 1]
+
+
 def test_a_table_of_plain_columns_is_forecast_too():
     load = np.sin(np.arange(80) / 3)
     table = Table({"load": load.tolist()}, [("example", k) for k in range(1, 81)])

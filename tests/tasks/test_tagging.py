@@ -404,6 +404,17 @@ def test_what_is_carried_over_chunks_is_learned_and_a_resumed_run_ends_the_same(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_the_end_of_a_sequence_that_is_alone_is_held_back():
+    table = marked_table([10])
+    learned, judged = TAG.split(table, 0.2, seed=0)
+    for name in ("words", "tags"):
+        assert [*learned.column(name)[0], *judged.column(name)[0]] == list(table.column(name)[0])
+        assert len(judged.column(name)[0]) == 2
+    assert [len(part) for part in TAG.split(marked_table([10, 4, 3]), 0.3, seed=0)] == [2, 1]
+    with pytest.raises(DataError, match="one sequence of 1 steps is too short"):
+        TAG.split(marked_table([1]), 0.2, seed=0)
+
+
 def test_epochs_of_chunks_are_counted(tmp_path: Path):
     chosen: dict[str, Any] = {**SMALL, **CHUNKED, "steps": None, "epochs": 2, "batch_size": 3}
     run = supervised.train(marked_table([50, 11]), task="tag", out=tmp_path / "a", validation_fraction=0.0, **chosen)

@@ -84,6 +84,31 @@ class Table:
         order = np.random.default_rng(seed).permutation(len(self))
         return self.take(np.sort(order[count:])), self.take(np.sort(order[:count]))
 
+    def cut(self, fraction: float, names: Sequence[str]) -> tuple[Table, Table]:
+        """The only row's sequences in two: what comes first, and what comes last. Other columns are left out.
+
+        Args:
+            fraction: share of the second part, at least one step.
+            names: columns of sequences.
+
+        Raises:
+            DataError: fewer than two steps.
+
+        Examples:
+            >>> first, last = Table({"words": [["a", "b", "c", "d"]]}, [("one.jsonl", 1)]).cut(0.25, ["words"])
+            >>> first.columns, last.columns
+            ({'words': [['a', 'b', 'c']]}, {'words': [['d']]})
+        """
+        sequences = {name: self.column(name)[0] for name in names}
+        steps = len(sequences[names[0]])
+        if steps < 2:
+            raise DataError(f"{self.where(0)}: one sequence of {steps} steps is too short to hold some back.")
+        end = steps - min(max(1, round(steps * fraction)), steps - 1)
+        return (
+            Table({name: [sequence[:end]] for name, sequence in sequences.items()}, self.places),
+            Table({name: [sequence[end:]] for name, sequence in sequences.items()}, self.places),
+        )
+
     def with_columns(self, columns: Mapping[str, Sequence[Any]]) -> Table:
         """The same rows with more columns, or other values in them."""
         return Table({**self.columns, **columns}, self.places)

@@ -187,6 +187,10 @@ class Classification:
         """Examples of tables, lists or folders; see `ifog.examples.labelled`."""
         return read_labelled(paths, charset=options.charset)
 
+    def split(self, table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
+        """Rows at random."""
+        return table.split(fraction, seed)
+
     def encoding(self, table: Table, options: ClassificationOptions) -> SequenceEncoding:
         """The vocabulary or the scale, and the labels, of the training rows.
 

@@ -22,7 +22,7 @@ from ifog.errors import ConfigError, DataError
 from ifog.evaluation.forecasts import crps_of_quantiles, drift, naive, seasonal_naive
 from ifog.examples import Examples, Table, in_batches
 from ifog.examples.pitches import read_pitches
-from ifog.examples.series import Missing, joined, read_series
+from ifog.examples.series import Missing, SeriesTable, joined, read_series
 from ifog.examples.windows import cut_windows
 from ifog.layers.distributions import Bernoulli, Distribution, Gaussian
 from ifog.models.forecaster import Forecast, Forecaster, ForecasterConfig
@@ -79,6 +79,13 @@ class Forecasting:
                 for path in paths
             ]
         )
+
+    def split(self, table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
+        """The later steps of each series are held back; of whole pieces some at random, or the end of one alone."""
+        if "series" in table.columns:
+            return table.cut(fraction, ("series",)) if len(table) == 1 else table.split(fraction, seed)
+        files = {"judged": [True] * len(table), "file": [table.source] * len(table)}  # where the table doesn't say
+        return SeriesTable({**files, **table.columns}, table.places).split(fraction, seed)
 
     def encoding(self, table: Table, options: ForecastOptions) -> ForecastEncoding:
         """Scales, season and columns of the training rows."""

@@ -70,6 +70,14 @@ class Kind(Protocol):
         """
         ...
 
+    def split(self, table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
+        """What is learned from, and a share that is held back to judge the model: rows at random, steps by time.
+
+        Raises:
+            DataError: too little to hold some back.
+        """
+        ...
+
     def encoding(self, table: Table, options: Any) -> Encoding:
         """What the training rows teach about encoding."""
         ...

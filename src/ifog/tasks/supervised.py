@@ -147,7 +147,8 @@ def train(
     Args:
         files: of examples, or a table of them.
         task: the kind of task, one of `ifog.tasks.kinds.KINDS`.
-        validation: examples that judge the model while it learns; none: some of `files` are held back at random.
+        validation: examples that judge the model while it learns; none: some of `files` are held back, at random but
+            for series, whose end is.
         out: the run directory, which must be new; by default `runs/NAME`, named after the first file.
         steps: updates in all; or:
         epochs: passes over the examples; or:
@@ -175,7 +176,7 @@ def train(
     if validation is not None:
         held_out = table_of(kind, validation, settings)
     elif settings.validation_fraction:
-        table, held_out = table.split(settings.validation_fraction, SPLIT)
+        table, held_out = kind.split(table, settings.validation_fraction, SPLIT)
     else:
         held_out = table  # nothing is held out: the model is judged on what it was trained on
     paths = [] if isinstance(files, Table) else paths_of(files)

@@ -131,6 +131,10 @@ class Tagging:
         """Sentences of CoNLL columns, CoNLL-U or JSON lines; see `ifog.examples.tagged`."""
         return read_tagged(paths, words=options.words, tags=options.tags, labelled=labelled)
 
+    def split(self, table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
+        """Sentences at random; the end of a sequence that is alone."""
+        return table.cut(fraction, ("words", "tags")) if len(table) == 1 else table.split(fraction, seed)
+
     def encoding(self, table: Table, options: TaggingOptions) -> TaggingEncoding:
         """Words, characters and tags of the training rows.
 

@@ -136,6 +136,10 @@ class Translation:
         """The pairs of two texts, or of one table; see `read_parallel`."""
         return read_parallel(paths, labelled=labelled)
 
+    def split(self, table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
+        """Rows at random."""
+        return table.split(fraction, seed)
+
     def encoding(self, table: Table, options: TranslationOptions) -> TranslationEncoding:
         """Byte pairs of the training texts, learned jointly or for each side."""
         texts = [[f" {text}\n" for text in _texts(table, name)] for name in (SOURCE, TARGET)]
