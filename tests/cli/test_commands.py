@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -84,7 +85,11 @@ def test_a_classifier_from_a_file_to_predictions(ifog, tmp_path: Path) -> None:
     assert "accuracy 100.00%" in shown
     assert f"ifog predict {out} FILE" in shown
     assert "accuracy" in ifog("eval", out, tmp_path / "films.csv").output
-    assert "bad: a bad film" in ifog("predict", out, "--text", "a bad film").output
+    assert re.search(r"bad \([01]\.\d\d\): a bad film", ifog("predict", out, "--text", "a bad film").output)
+    assert "good 0." in ifog("predict", out, "--text", "a bad film", "--probabilities").output
+    for command in ("sample", "doctor"):
+        assert "learned the task classify" in ifog(command, out, code=2).stderr
+    assert "The run is complete" in ifog("resume", out).output
     assert "and 40 more" in ifog("predict", out, out, tmp_path / "films.csv").output
     ifog("predict", out, tmp_path / "films.csv", "--out", tmp_path / "said.tsv")
     assert (tmp_path / "said.tsv").read_text().startswith("text\tlabel\tpredicted\tprobability\n")

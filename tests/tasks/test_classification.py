@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import ifog
 from ifog.errors import ConfigError, DataError, RunError
 from ifog.examples import Table
 from ifog.runs import RunDirectory
+from ifog.tasks.classification import CLASSIFY
 from ifog.tasks.kinds import find, guess
 from ifog.training import SilentProgress, Status
 
@@ -41,6 +43,11 @@ def test_from_a_csv_to_predictions_in_a_csv(tmp_path: Path) -> None:
     assert predicted.columns["predicted"] == ["poor", "good"]
     assert (tmp_path / "out.csv").read_text().startswith("text,predicted,probability\na bad film,poor,0.")
     assert ifog.predict(run, [{"text": "a bad film"}]).columns["predicted"] == ["poor"]
+    every = ifog.predict(run, tmp_path / "new.csv", probabilities=True)
+    assert every.columns["probability"] == [every.columns["probability poor"][0], every.columns["probability good"][1]]
+    for good, poor in zip(every.columns["probability good"], every.columns["probability poor"], strict=True):
+        assert good + poor == pytest.approx(1, abs=2e-6)
+    assert re.fullmatch(r"good 0\.\d\d, poor 0\.\d\d: a bad film", CLASSIFY.show(every.take([0])))
     assert ifog.load(run).encoding.labels == ("good", "poor")
 
 
@@ -117,6 +124,8 @@ def test_numbers_are_learned_in_their_own_unit(tmp_path: Path) -> None:
     )
     run = ifog.train(table, task="regress", out=tmp_path / "run", steps=300, pooling="last", **TINY)
     assert run.metrics["rmse"] < 4  # below 0.9 with any of six seeds; the numbers' own spread is 20
+    with pytest.raises(ConfigError, match="no probability"):
+        ifog.predict(run, [{"text": "x x x"}], probabilities=True)
     assert ifog.predict(run, [{"text": "x x x"}]).columns["predicted"][0] == pytest.approx(1020, abs=8)
 
 

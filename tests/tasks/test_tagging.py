@@ -260,6 +260,32 @@ def test_sentences_are_judged_in_their_own_order_whatever_stands_beside_them(out
     assert figures["loss"] == pytest.approx(float(np.average(alone, weights=words[:5])), rel=1e-5)
 
 
+@pytest.mark.parametrize("chosen", [{"output": "crf"}, {"output": "softmax"}, {"output": "softmax", "chunk": 3}])
+def test_each_tag_has_the_probability_that_the_models_give_it(
+    chosen: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    if "chunk" in chosen:
+        monkeypatch.setattr("ifog.tasks.tagging.STEPS", 3)
+        chosen = {**chosen, "bidirectional": False}
+    table = made_tags(20)
+    encoding = encoding_of(table)
+    model = model_of(encoding, **chosen)
+    torch.nn.init.normal_(model.output.weight)
+    predicted = TAG.predict([model, model], encoding, table, probabilities=True)
+    for row in range(20):
+        batch = encoding.encode(table).batch(np.array([row]))
+        scores = model(batch)
+        every = scores.softmax(-1) if model.crf is None else model.crf.marginals(scores)
+        tags = [encoding.tags.index(tag) for tag in predicted.columns["predicted"][row]]
+        wanted = every[range(len(tags)), 0, tags].tolist()
+        assert predicted.columns["probability"][row] == pytest.approx(wanted, abs=1e-5)
+    TAG.write(predicted, tmp_path / "said.jsonl")
+    first = json.loads((tmp_path / "said.jsonl").read_text().splitlines()[0])
+    assert first["probability"] == predicted.columns["probability"][0]
+    with pytest.raises(ConfigError, match=r"ends in \.jsonl"):
+        TAG.write(predicted, tmp_path / "said.txt")
+
+
 # --- predictions ------------------------------------------------------------------------------------------------------
 
 
@@ -275,6 +301,8 @@ def test_what_is_shown_tells_right_from_wrong():
     assert TAG.show(table) == "The/DET cat/NOUN sat/NOUN (not VERB)\nA/DET cat/NOUN 2019/NUM"
     plain = table_of([["a"]]).with_columns({"predicted": [["X"]]})
     assert TAG.show(plain) == "a/X"
+    sure = table.take([0]).with_columns({"probability": [[1.0, 0.75, 0.5]]})
+    assert TAG.show(sure) == "The/DET 1.00 cat/NOUN 0.75 sat/NOUN 0.50 (not VERB)"
 
 
 # --- learning ---------------------------------------------------------------------------------------------------------

@@ -19,12 +19,13 @@ from ifog.examples.plain import excerpt, json_of, lines_of
 from ifog.examples.tables import Table
 from ifog.writing import write_atomically
 
-__all__ = ["PREDICTED", "Original", "layout_of", "read_tagged", "where_word", "write_tagged"]
+__all__ = ["PREDICTED", "PROBABILITY", "Original", "layout_of", "read_tagged", "where_word", "write_tagged"]
 
 Layout = Literal["columns", "conllu", "jsonl"]
 Mark = Literal["word", "beside", "end", "document"]
 
 PREDICTED = "predicted"
+PROBABILITY = "probability"  # of each predicted tag
 _FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")  # of CoNLL-U
 _DOCUMENT = "-DOCSTART-"  # begins a document in files of columns; no word
 
@@ -299,7 +300,8 @@ def write_tagged(table: Table, path: str | Path, *, predicted: str | None = PRED
 
     Where the table was read from files of that layout, all their lines come back. Predictions are one more column at
     the line's end (as conlleval reads it), one more name in an object, and in CoNLL-U, which has no more fields, they
-    take the place of the tags (as the scripts of Universal Dependencies compare them).
+    take the place of the tags (as the scripts of Universal Dependencies compare them). Their probabilities, where the
+    table has some, go into JSON lines alone.
 
     Args:
         table: with "words", perhaps "tags" and "original".
@@ -307,10 +309,14 @@ def write_tagged(table: Table, path: str | Path, *, predicted: str | None = PRED
         predicted: the column of the predicted tags; None: there are none, the sentences are written as they are.
 
     Raises:
+        ConfigError: there are probabilities, and the layout has no place for them.
         DataError: the table has no predictions, or of another number than words.
         OSError: the disk is full or can't be written.
     """
     layout, lines = layout_of(path), list[str]()
+    sure = cast("Sequence[Sequence[float]] | None", table.columns.get(PROBABILITY))
+    if sure is not None and layout != "jsonl":
+        raise ConfigError(f"{path}: only JSON lines hold probabilities; give a name that ends in .jsonl.")
     made = None if predicted is None else cast("Sequence[Sequence[str]]", table.column(predicted))
     for row, words in enumerate(cast("Sequence[Sequence[str]]", table.column("words"))):
         if made is not None and len(made[row]) != len(words):
@@ -318,7 +324,14 @@ def write_tagged(table: Table, path: str | Path, *, predicted: str | None = PRED
         original = cast("Original | None", table.columns["original"][row] if "original" in table.columns else None)
         if original is None or original.layout != layout:
             original = _original(layout, words, table.columns["tags"][row] if "tags" in table.columns else None)
-        lines += original.lines if made is None else _with_predictions(original, made[row], predicted or PREDICTED)
+        if made is None:
+            lines += original.lines
+        elif layout == "jsonl":
+            probabilities = {} if sure is None else {PROBABILITY: list(sure[row])}
+            found = json.loads(original.lines[0]) | {predicted or PREDICTED: list(made[row])} | probabilities
+            lines.append(json.dumps(found, ensure_ascii=False) + "\n")
+        else:
+            lines += _with_predictions(original, made[row])
     content = "".join(lines).encode()
     target = Path(path)
     write_atomically(target, gzip.compress(content, mtime=0) if target.suffix.lower() == ".gz" else content)
@@ -337,10 +350,7 @@ def _original(layout: Layout, words: Sequence[str], tags: Sequence[str] | None) 
     return Original(layout, 1, (*(line + "\n" for line in made), "\n"), tuple(range(len(words))), "upos")
 
 
-def _with_predictions(original: Original, made: Sequence[str], name: str) -> Iterable[str]:
-    if original.layout == "jsonl":
-        row = json.loads(original.lines[0]) | {name: list(made)}
-        return [json.dumps(row, ensure_ascii=False) + "\n"]
+def _with_predictions(original: Original, made: Sequence[str]) -> Iterable[str]:
     lines = list(original.lines)
     for number, tag in zip(original.words, made, strict=True):
         line = lines[number]

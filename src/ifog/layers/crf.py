@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ifog.errors import ConfigError, ShapeError
 
-__all__ = ["ConditionalRandomField", "Steps", "best_labels", "forbidden_steps", "log_partition"]
+__all__ = ["ConditionalRandomField", "Steps", "best_labels", "forbidden_steps", "log_partition", "marginals"]
 
 # Finite, so that no gradient is NaN where nothing else leads to a label; its exponential is 0 in any floating type.
 _FORBIDDEN = -1e4
@@ -119,10 +119,7 @@ class ConditionalRandomField(nn.Module):
     def marginals(self, scores: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The probability of each label at each step, whatever the others are (T, B, K); 0 past each length."""
         self._check(scores, lengths)
-        with torch.enable_grad():  # it is the derivative of the logarithm of the sum by the scores
-            free = _full(scores.detach()).requires_grad_()
-            weights = Steps(*(part.detach() for part in self.weights()))
-            return torch.autograd.grad(log_partition(free, weights, lengths).sum(), free)[0]
+        return marginals(scores, self.weights(), lengths)
 
     def _check(self, scores: Tensor, lengths: Tensor | None) -> None:
         if scores.dim() != 3 or scores.shape[2] != self.labels or not scores.is_floating_point():
@@ -168,6 +165,20 @@ def log_partition(scores: Tensor, weights: Steps, lengths: Tensor | None = None)
 
 
 @torch.no_grad()
+def marginals(scores: Tensor, weights: Steps, lengths: Tensor | None = None) -> Tensor:
+    """The probability of each label at each step, whatever the others are (T, B, K); 0 past each length.
+
+    Args:
+        scores: (T, B, K).
+        weights: of neighbouring labels.
+        lengths: (B,); None: all are T.
+    """
+    with torch.enable_grad():  # it is the derivative of the logarithm of the sum by the scores
+        free = _full(scores.detach()).requires_grad_()
+        fixed = Steps(*(part.detach() for part in weights))
+        return torch.autograd.grad(log_partition(free, fixed, lengths).sum(), free)[0]
+
+
 def best_labels(scores: Tensor, weights: Steps, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The sequence of labels with the highest score, and that score: (T, B), 0 past each length, and (B,).
 

@@ -20,11 +20,11 @@ from ifog.cells import Cell
 from ifog.errors import ConfigError
 from ifog.layers import Recurrent
 from ifog.layers.characters import CharacterEncoder
-from ifog.layers.crf import ConditionalRandomField, Steps, best_labels, forbidden_steps
+from ifog.layers.crf import ConditionalRandomField, Steps, best_labels, forbidden_steps, marginals
 from ifog.layers.regularisation import locked_dropout
 from ifog.models.interface import ModelConfig
 
-__all__ = ["StreamingTagger", "Tagger", "TaggerConfig", "labels_of", "labels_together"]
+__all__ = ["StreamingTagger", "Tagger", "TaggerConfig", "labels_of", "labels_together", "probabilities_of"]
 
 
 @dataclass(frozen=True)
@@ -322,14 +322,29 @@ def labels_of(models: Sequence[Tagger], scores: Sequence[Tensor], lengths: Tenso
     Raises:
         ConfigError: some of the models have a conditional random field and others not.
     """
+    together, weights = _together(models, scores)
+    if weights is None:
+        return together.argmax(-1).where(_valid(together, lengths), 0)
+    return best_labels(together, weights, lengths)[0]
+
+
+@torch.no_grad()
+def probabilities_of(models: Sequence[Tagger], scores: Sequence[Tensor], lengths: Tensor) -> Tensor:
+    """The probability of each label by itself, by the models' mean (T, B, K); arguments and mean as of `labels_of`."""
+    together, weights = _together(models, scores)
+    return together if weights is None else marginals(together, weights, lengths)
+
+
+def _together(models: Sequence[Tagger], scores: Sequence[Tensor]) -> tuple[Tensor, Steps | None]:
+    """The models' mean probabilities; of conditional random fields, their mean scores and mean weights."""
     fields = [model.crf for model in models if model.crf is not None]
-    together = torch.stack([each.float() for each in scores])
+    every = torch.stack([each.float() for each in scores])
     if not fields:
-        return together.softmax(-1).mean(0).argmax(-1).where(_valid(together[0], lengths), 0)
+        return every.softmax(-1).mean(0), None
     if len(fields) < len(models):
         raise ConfigError("taggers with and without a conditional random field can't decide together; give one kind.")
-    weights = Steps(*(torch.stack(parts).mean(0) for parts in zip(*(crf.weights() for crf in fields), strict=True)))
-    return best_labels(together.mean(0), weights, lengths)[0]
+    weights = zip(*(crf.weights() for crf in fields), strict=True)
+    return every.mean(0), Steps(*(torch.stack(parts).mean(0) for parts in weights))
 
 
 def _valid(values: Tensor, lengths: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from ifog.examples import Examples, Ragged, Table, Vocabulary, in_batches
 from ifog.examples.labelled import read_labelled, write_rows
 from ifog.examples.vocabulary import split_words
 from ifog.models.classifier import Classifier, ClassifierConfig
-from ifog.tasks.options import TaskOptions
+from ifog.tasks.classification_options import ClassificationOptions
 from ifog.tasks.prepared import plain, restored
 
 if TYPE_CHECKING:
@@ -37,51 +37,6 @@ __all__ = ["CLASSIFY", "REGRESS", "ClassificationOptions", "SequenceEncoding"]
 WIDTH = 256  # examples judged side by side
 SPLITTERS: dict[str, Callable[[str], Sequence[str]]] = {"word": split_words, "char": list}
 TEXTS, LABELS = ("text", "sentence", "sequence", "review", "question"), ("label", "class", "target", "category", "y")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ClassificationOptions(TaskOptions):
-    """How a classifier, or a model that says a number, is built and trained.
-
-    Attributes:
-        input: the column to read: of texts, or of series (arrays (T, D)); none: "text" or its like, "series", or the
-            column of the longest texts.
-        label: the column to predict; none: "label" or its like, or the column of the fewest different values.
-        tokenizer: what a text is cut into, "word" (words and marks) or "char".
-        charset: how the characters of the files are encoded.
-        lower: whether capitals are read as small letters.
-        minimum_count: how often a token must occur in training to be known.
-        embedding_size: numbers per token.
-        bidirectional: whether layers also read backwards.
-        pooling: how outputs become one vector: "last", "mean", "max" or "attention".
-        word_dropout: share of tokens whose embedding is dropped.
-        label_smoothing: share of the truth spread over all classes.
-        class_weights: "none", or "balanced": classes count as if all were equally frequent.
-
-    The other fields are those of `TaskOptions`.
-    """
-
-    input: str | None = None
-    label: str | None = None
-    tokenizer: str = "word"
-    charset: str = "utf-8"
-    lower: bool = True
-    minimum_count: int = 1
-    embedding_size: int = 100
-    bidirectional: bool = True
-    pooling: str = "max"
-    dropout: float = 0.3
-    word_dropout: float = 0.0
-    label_smoothing: float = 0.0
-    class_weights: str = "none"
-    batch_size: int = 32
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.counts(minimum_count="occurrences")
-        for name, known in (("tokenizer", SPLITTERS), ("class_weights", ("none", "balanced"))):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"options: {name} is {getattr(self, name)!r}; give one of {', '.join(known)}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,15 +234,21 @@ class Classification:
             "macro_f1": float(multiclass_f1_score(said, truth, classes, average="macro")),
         }
 
-    def predict(self, models: Sequence[nn.Module], encoding: SequenceEncoding, table: Table) -> Table:
-        """The rows with "predicted", and of classes also its "probability"."""
+    def predict(
+        self, models: Sequence[nn.Module], encoding: SequenceEncoding, table: Table, *, probabilities: bool = False
+    ) -> Table:
+        """The rows with "predicted", of classes also its "probability", and if asked for "probability NAME" of each."""
+        if probabilities and self.numeric:
+            raise ConfigError("a number is predicted, which has no probability; leave out probabilities.")
         said = _answers(models, encoding, encoding.encode(table, labelled=False))
         if self.numeric:
             return table.with_columns({"predicted": [float(x) * encoding.spread + encoding.center for x in said]})
         best = said.argmax(-1)
+        each = {f"probability {label}": said[:, k] for k, label in enumerate(encoding.labels)} if probabilities else {}
+        chosen = {"probability": said.gather(1, best.unsqueeze(1)).squeeze(1), **each}
         return table.with_columns({
             "predicted": [encoding.labels[int(i)] for i in best],
-            "probability": [round(float(p), 6) for p in said.gather(1, best.unsqueeze(1)).squeeze(1)],
+            **{name: [round(float(p), 6) for p in column] for name, column in chosen.items()},
         })  # fmt: skip
 
     def write(self, table: Table, path: Path) -> None:
@@ -295,10 +256,17 @@ class Classification:
         write_rows(table, path)
 
     def show(self, table: Table) -> str:
-        """One row a line: what was predicted, and of what."""
-        name = next(name for name in table.columns if name not in ("predicted", "probability"))
-        pairs = zip(table.column("predicted"), table.column(name), strict=True)
-        return "\n".join(f"{said}: {str(read)[:100]}" for said, read in pairs)
+        """One row a line: what was predicted, how probable each answer is where that is known, and of what."""
+        prefix, lines = "probability ", list[str]()
+        classes = [name for name in table.columns if name.startswith(prefix)]
+        reads = next(name for name in table.columns if name not in ("predicted", "probability", *classes))
+        for row, said in enumerate(table.column("predicted")):
+            if classes:
+                said = ", ".join(f"{name.removeprefix(prefix)} {table.columns[name][row]:.2f}" for name in classes)
+            elif not self.numeric:
+                said = f"{said} ({table.column('probability')[row]:.2f})"
+            lines.append(f"{said}: {str(table.columns[reads][row])[:100]}")
+        return "\n".join(lines)
 
     def draw(self, models: Sequence[nn.Module], encoding: SequenceEncoding, table: Table) -> Figure:
         """There is none of a single row; `ifog eval --report` draws the confusion matrix."""

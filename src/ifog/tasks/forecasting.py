@@ -164,7 +164,9 @@ class Forecasting:
         return {**found, "steps_better": float(better.mean())}
 
     @torch.no_grad()
-    def predict(self, models: Sequence[nn.Module], encoding: ForecastEncoding, table: Table) -> Table:
+    def predict(
+        self, models: Sequence[nn.Module], encoding: ForecastEncoding, table: Table, *, probabilities: bool = False
+    ) -> Table:
         """The steps after the end of each series: a row for each, not the rows that were given.
 
         Returns:
@@ -172,8 +174,11 @@ class Forecasting:
             of series read whole, a row for each of them with "steps" and "nll".
 
         Raises:
+            ConfigError: `probabilities`, for which quantiles stand here.
             DataError: a series too short to look back on, or known columns that end too early.
         """
+        if probabilities:
+            raise ConfigError("a forecast has quantiles in place of probabilities; leave out probabilities.")
         forecasters = cast("Sequence[Forecaster]", models)
         if not encoding.context:
             return _judged_pieces(forecasters, encoding, table)

@@ -139,6 +139,7 @@ def predict(
     inputs: Files | Sequence[Files] | Table | Sequence[Mapping[str, Any]],
     out: Files | None = None,
     *,
+    probabilities: bool = False,
     cell: Cell | None = None,
 ) -> Table:
     """What a run, or several together, say of new examples.
@@ -147,10 +148,11 @@ def predict(
         runs: one run directory, or several whose predictions are averaged (an ensemble).
         inputs: files, a table, or a list of examples as dictionaries by column.
         out: a file for the rows with the predictions in new columns; its ending tells the format.
+        probabilities: of classify, a column for each class; of tag, the probability of each predicted tag.
         cell: the cell itself, where it isn't in the catalogue.
 
     Raises:
-        ConfigError: the run is a language model's: use `ifog.generation.sample`.
+        ConfigError: the run is a language model's: use `ifog.generation.sample`; or probabilities where there are none.
         RunError: no run, a damaged one, or runs that don't go together.
         DataError: examples that can't be read or encoded.
     """
@@ -159,7 +161,7 @@ def predict(
         raise ConfigError(
             f"{opened(several[0]).path} is a language model, which goes on with a text: use `ifog sample`."
         )
-    return supervised.predict(several, inputs, out, cell=cell)
+    return supervised.predict(several, inputs, out, probabilities=probabilities, cell=cell)
 
 
 def _is_language(run: Run | Files) -> bool:

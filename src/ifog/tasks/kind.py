@@ -108,8 +108,14 @@ class Kind(Protocol):
         """How good the models are together, in evaluation mode: "loss" and what `metric_of` names among others."""
         ...
 
-    def predict(self, models: Sequence[nn.Module], encoding: Any, table: Table) -> Table:
-        """The rows with what the models, in evaluation mode, say of them together in new columns."""
+    def predict(
+        self, models: Sequence[nn.Module], encoding: Any, table: Table, *, probabilities: bool = False
+    ) -> Table:
+        """The rows with what the models, in evaluation mode, say of them together in new columns.
+
+        Raises:
+            ConfigError: `probabilities` of a kind that chooses between no classes.
+        """
         ...
 
     def write(self, table: Table, path: Path) -> None:

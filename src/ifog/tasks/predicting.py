@@ -115,6 +115,7 @@ def predict(
     inputs: Source | Sequence[Mapping[str, Any]],
     out: Files | None = None,
     *,
+    probabilities: bool = False,
     cell: Cell | None = None,
 ) -> Table:
     """What a run, or several together, say of new examples.
@@ -123,9 +124,11 @@ def predict(
         runs: one run directory, or several whose predictions are averaged (an ensemble).
         inputs: files, a table, or a list of examples as dictionaries by column.
         out: a file for the rows with the predictions in new columns; its ending tells the format.
+        probabilities: of classify, a column for each class; of tag, the probability of each predicted tag.
         cell: the cell itself, where it isn't in the catalogue.
 
     Raises:
+        ConfigError: probabilities of a task that has none.
         RunError: no run, a damaged one, or runs that don't go together.
         DataError: examples that can't be read or encoded.
     """
@@ -133,7 +136,7 @@ def predict(
     models = [load(directory.path, cell=cell) for directory in directories]
     table = _inputs(kind, inputs, options_of(directories[0]))
     with torch.no_grad():
-        predicted = kind.predict(models, encoding, table)
+        predicted = kind.predict(models, encoding, table, probabilities=probabilities)
     if out is not None:
         kind.write(predicted, Path(out))
     return predicted
@@ -178,7 +181,8 @@ def kind_of(run: RunDirectory) -> Kind:
     task = run.config.get("task")
     if task == "language":
         raise RunError(
-            f"{run.path} is a language model, which learned from a text; give a run that learned from examples."
+            f"{run.path} is a language model, which goes on with a text: use `ifog sample`, or give a run that learned "
+            "from examples."
         )
     if not isinstance(task, str) or task not in KINDS:
         raise RunError(

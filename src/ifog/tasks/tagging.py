@@ -1,13 +1,12 @@
 """A tag for each word of a sentence: the kind of task "tag".
 
-Owns its options and what is said of predictions. Takes tables, gives figures and tables. The network is
+Owns what is said of predictions. Takes tables, gives figures and tables. The network is
 `ifog.models.tagger`'s; how words become numbers is `tagging_encoding`'s.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,17 +18,17 @@ from ifog.errors import ConfigError, DataError
 from ifog.examples import Examples, Ragged, Table, Vocabulary
 from ifog.examples.chunks import in_chunks
 from ifog.examples.spans import span_scheme, to_iob1, to_iob2
-from ifog.examples.tagged import PREDICTED, read_tagged, write_tagged
+from ifog.examples.tagged import PREDICTED, PROBABILITY, read_tagged, write_tagged
 from ifog.examples.vectors import read_vectors
 from ifog.examples.vocabulary import split_words
-from ifog.models.tagger import StreamingTagger, Tagger, TaggerConfig, labels_of
-from ifog.tasks.options import TaskOptions
+from ifog.models.tagger import StreamingTagger, Tagger, TaggerConfig, labels_of, probabilities_of
 from ifog.tasks.prepared import restored
 from ifog.tasks.tagging_encoding import TaggingEncoding, normalised, strings_of
+from ifog.tasks.tagging_options import CHUNK_AND_CRF, TaggingOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from torch import nn
+    from torch import Tensor, nn
 
     from ifog.cells import Cell
 
@@ -37,87 +36,6 @@ __all__ = ["TAG", "TagStream", "Tagging", "TaggingOptions"]
 
 WIDTH = 128  # sentences judged side by side
 STEPS = 512  # of each that are judged at once, where the model can go on from a state: memory has a bound
-OUTPUTS = ("auto", "softmax", "crf")
-_CHUNK_AND_CRF = (
-    "options: chunk is given, but a conditional random field chooses all tags of a sequence together; give "
-    "output='softmax' (--output softmax), or leave out chunk."
-)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TaggingOptions(TaskOptions):
-    """How a tagger is built and trained.
-
-    Attributes:
-        words: the column of the words: a field of CoNLL-U, a name in JSON lines, a number from 1 in files of columns;
-            none: "form", "words", 1.
-        tags: the column of the tags; none: "upos", "tags", the last.
-        output: what chooses the tags: "softmax" (each by itself), "crf" (together with their neighbours) or "auto":
-            "crf" where tags mark spans.
-        lower: whether capitals are read as small letters; spellings keep them.
-        zero_digits: whether every digit is read as 0; spellings keep them.
-        minimum_count: how often a word must occur in training to be known.
-        vectors: a text file of pretrained word vectors, whose words become known, too.
-        vectors_limit: how many of them to read, from the start.
-        embedding_size: numbers per word.
-        character_embedding_size: numbers per character.
-        character_hidden_size: units in each direction of the recurrence over characters; 0: words are not spelled.
-        longest_word: characters of a word that are read; of a longer one, the first and the last half of them.
-        bidirectional: whether layers also read backwards.
-        word_dropout: share of the words that occur once in training which are read as unknown.
-        label_smoothing: share of the truth spread over all tags; with "softmax".
-        chunk: steps of each sequence that one update learns from, for very long sequences: memory no longer grows with
-            their length. The state is carried from chunk to chunk; `batch_size` sequences, or parts of them, are read
-            side by side. Needs "softmax" and no reading backwards. 0: whole sequences.
-
-    The other fields are those of `TaskOptions`.
-    """
-
-    words: str | None = None
-    tags: str | None = None
-    output: str = "auto"
-    lower: bool = True
-    zero_digits: bool = True
-    minimum_count: int = 1
-    vectors: str | None = None
-    vectors_limit: int = 400_000
-    embedding_size: int = 100
-    character_embedding_size: int = 32
-    character_hidden_size: int = 64
-    longest_word: int = 24
-    bidirectional: bool = True
-    hidden_size: int = 200
-    dropout: float = 0.5
-    word_dropout: float = 0.5
-    label_smoothing: float = 0.0
-    batch_size: int = 32
-    chunk: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.counts(
-            minimum_count="occurrences", longest_word="characters", vectors_limit="vectors", embedding_size="numbers"
-        )
-        if self.output not in OUTPUTS:
-            raise ConfigError(f"options: output is {self.output!r}; give one of {', '.join(OUTPUTS)}.")
-        if not isinstance(self.chunk, int) or isinstance(self.chunk, bool) or self.chunk < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigError(f"options: chunk is {self.chunk!r}, but it counts steps: give 1 or more, or 0 for all.")
-        if self.chunk and self.bidirectional:
-            raise ConfigError(
-                f"options: chunk is {self.chunk}, but a bidirectional tagger needs each sequence whole; give "
-                "bidirectional=False (--no-bidirectional), or leave out chunk."
-            )
-        if self.chunk and self.output == "crf":
-            raise ConfigError(_CHUNK_AND_CRF)
-
-    def for_saved_weights(self) -> TaggingOptions:
-        """Without pretrained vectors: saved weights have them in them, and their file may be gone or another."""
-        return dataclasses.replace(self, vectors=None)
-
-    @property
-    def steps_at_once(self) -> int:
-        """The chunk."""
-        return self.chunk
 
 
 class Tagging:
@@ -189,7 +107,7 @@ class Tagging:
         """A `Tagger`; pretrained vectors are its first word vectors."""
         crf = options.output == "crf" or (options.output == "auto" and encoding.scheme is not None)
         if crf and options.chunk:
-            raise ConfigError(_CHUNK_AND_CRF)
+            raise ConfigError(CHUNK_AND_CRF)
         config = TaggerConfig(
             vocabulary_size=len(encoding.vocabulary),
             labels=encoding.tags,
@@ -251,11 +169,19 @@ class Tagging:
             [[encoding.tags[int(number)] for number in row] for row in made],
         )
 
-    def predict(self, models: Sequence[nn.Module], encoding: TaggingEncoding, table: Table) -> Table:
-        """The rows with "predicted", a list of tags each; a sentence that is a text is split into words and marks."""
+    def predict(
+        self, models: Sequence[nn.Module], encoding: TaggingEncoding, table: Table, *, probabilities: bool = False
+    ) -> Table:
+        """The rows with "predicted", a list of tags each; a sentence that is a text is split into words and marks.
+
+        With `probabilities` also "probability", of each of these tags whatever its neighbours are.
+        """
         said: Sequence[Any] = table.column("words")
         table = table.with_columns({"words": [split_words(one) if isinstance(one, str) else one for one in said]})
-        made, _ = _answers(models, encoding.encode(table, labelled=False))
+        examples = encoding.encode(table, labelled=False)
+        made, _ = _answers(models, examples)
+        if probabilities:
+            table = table.with_columns({PROBABILITY: _probabilities(models, examples, made)})
         found = [[encoding.tags[int(number)] for number in row] for row in made]
         return table.with_columns({PREDICTED: [to_iob1(tags) if encoding.scheme == "IOB1" else tags for tags in found]})
 
@@ -264,15 +190,15 @@ class Tagging:
         write_tagged(table, path)
 
     def show(self, table: Table) -> str:
-        """One sentence a line, each word with its tag, and where that is wrong with the true one."""
+        """One sentence a line, each word with its tag, its probability if known, the true one if that is another."""
         lines: list[str] = []
         for row in range(len(table)):
             words, said = table.columns["words"][row], table.columns[PREDICTED][row]
             truth = table.columns["tags"][row] if "tags" in table.columns else said
-            pairs = zip(words, said, truth, strict=True)
-            lines.append(
-                " ".join(f"{word}/{tag}" + (f" (not {true})" if tag != true else "") for word, tag, true in pairs)
-            )
+            known = PROBABILITY in table.columns
+            sure = [f" {p:.2f}" for p in table.columns[PROBABILITY][row]] if known else [""] * len(words)
+            wrong = [f" (not {true})" if tag != true else "" for tag, true in zip(said, truth, strict=True)]
+            lines.append(" ".join(f"{w}/{tag}{p}{n}" for w, tag, p, n in zip(words, said, sure, wrong, strict=True)))
         return "\n".join(lines)
 
     def draw(self, models: Sequence[nn.Module], encoding: TaggingEncoding, table: Table) -> Figure:
@@ -328,25 +254,49 @@ class TagStream:
 def _answers(models: Sequence[nn.Module], examples: Examples) -> tuple[list[NDArray[np.int64]], float]:
     """The tags that models choose together, by example, and their mean loss in nats per word (0 without true tags)."""
     taggers = cast("Sequence[Tagger]", models)
-    device = next(taggers[0].parameters()).device
-    steps = STEPS if all(model.reads_on for model in taggers) else None
     lengths = cast("Ragged", examples.columns["words"]).lengths
     made = [np.zeros(length, np.int64) for length in lengths]
-    states: list[Any] = []
     nats = 0.0
-    for rows, start, batch in in_chunks(examples, WIDTH, steps, by="words"):
-        states = states if start else [None] * len(taggers)
-        on_device = {name: tensor.to(device) for name, tensor in batch.items()}
-        read = [model.read(on_device, state) for model, state in zip(taggers, states, strict=True)]
-        scores, states = [one for one, _ in read], [state for _, state in read]
-        here = batch["words_lengths"].numpy()
-        labels = labels_of(taggers, scores, on_device["words_lengths"]).cpu().numpy()
+    for rows, start, batch, scores in _read(taggers, examples):
+        labels = labels_of(taggers, scores, batch["words_lengths"]).cpu().numpy()
+        here = batch["words_lengths"].cpu().numpy()
         for column, row in enumerate(rows):
             made[int(row)][start : start + here[column]] = labels[: here[column], column]
         if "tags" in batch and here.any():
-            each = [model.nats(one, on_device) for model, one in zip(taggers, scores, strict=True)]
+            each = [model.nats(one, batch) for model, one in zip(taggers, scores, strict=True)]
             nats += int(here.sum()) * float(torch.stack(each).mean())
     return made, nats / max(1, int(lengths.sum()))
+
+
+@torch.no_grad()
+def _probabilities(
+    models: Sequence[nn.Module], examples: Examples, made: Sequence[NDArray[np.int64]]
+) -> list[list[float]]:
+    """How probable models together hold each of the tags that they have chosen, by example."""
+    taggers = cast("Sequence[Tagger]", models)
+    found = [np.zeros(len(row)) for row in made]
+    for rows, start, batch, scores in _read(taggers, examples):
+        every = probabilities_of(taggers, scores, batch["words_lengths"]).cpu().numpy()
+        here = batch["words_lengths"].cpu().numpy()
+        for column, row in enumerate(rows):
+            steps = slice(start, start + here[column])
+            found[int(row)][steps] = every[np.arange(here[column]), column, made[int(row)][steps]]
+    return [[round(float(p), 6) for p in row] for row in found]
+
+
+def _read(
+    models: Sequence[Tagger], examples: Examples
+) -> Iterator[tuple[NDArray[np.int64], int, dict[str, Tensor], list[Tensor]]]:
+    """Examples in batches, long ones in chunks where models can go on: rows, first step, batch, each model's scores."""
+    device = next(models[0].parameters()).device
+    steps = STEPS if all(model.reads_on for model in models) else None
+    states: list[Any] = []
+    for rows, start, batch in in_chunks(examples, WIDTH, steps, by="words"):
+        states = states if start else [None] * len(models)
+        on_device = {name: tensor.to(device) for name, tensor in batch.items()}
+        read = [model.read(on_device, state) for model, state in zip(models, states, strict=True)]
+        states = [state for _, state in read]
+        yield rows, start, on_device, [one for one, _ in read]
 
 
 def _span_figures(truth: list[list[str]], said: list[list[str]]) -> dict[str, float]:

@@ -223,8 +223,12 @@ class Translation:
             found |= {f"bleu {words}": score for words, score in by_length.items()}
         return found
 
-    def predict(self, models: Sequence[nn.Module], encoding: TranslationEncoding, table: Table) -> Table:
+    def predict(
+        self, models: Sequence[nn.Module], encoding: TranslationEncoding, table: Table, *, probabilities: bool = False
+    ) -> Table:
         """The rows with a column "translation", searched with the run's beam."""
+        if probabilities:
+            raise ConfigError("a translation is one of endlessly many; leave out probabilities.")
         examples = encoding.encode(table, labelled=False)
         made = _translated(cast("Sequence[Translator]", models), encoding, examples, encoding.beam)
         return table.with_columns({PREDICTED: made})
