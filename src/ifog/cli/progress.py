@@ -53,7 +53,9 @@ class Report(SilentProgress):
 
     def started(self, status: Status) -> None:
         """Begin at the step that training begins or goes on from."""
-        if status.step:
+        if status.fraction >= 1:
+            self.console.print("The run is complete; its result again:", highlight=False)
+        elif status.step:
             self.console.print(f"Going on from step {status.step}.", highlight=False)
         self.logged(status)
 

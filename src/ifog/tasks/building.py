@@ -18,6 +18,7 @@ from ifog.data import Streams, load_tokenizer, open_text, prepare_text
 from ifog.errors import RunError
 from ifog.models import LanguageModel, LanguageModelConfig
 from ifog.models.catalogue import build
+from ifog.tasks.kinds import KINDS
 from ifog.tasks.language_options import LanguageOptions
 from ifog.tasks.prediction import MinCharRNN, NextToken
 from ifog.training import seed_all
@@ -156,10 +157,15 @@ def _initialise_as_lectured(model: nn.Module) -> None:
 
 
 def _part(run: RunDirectory, name: str) -> dict[str, Any]:
-    part = run.config.get(name)
-    if run.config.get("task") != "language" or not isinstance(part, dict):
+    part, task = run.config.get(name), run.config.get("task")
+    if task in KINDS:
         raise RunError(
-            f"{run.path}: config.json describes no language model (it lacks {name!r} or is of another task); "
-            "give the directory that `ifog train` wrote."
+            f"{run.path} learned the task {task}, but a language model is asked for here; give the run of one. "
+            "`ifog predict` and `ifog eval` use runs of other tasks."
+        )
+    if task != "language" or not isinstance(part, dict):
+        raise RunError(
+            f"{run.path}: config.json describes no language model (it lacks {name!r}); it is damaged, or of another "
+            "version: restore it, or train anew."
         )
     return cast("dict[str, Any]", part)
