@@ -20,6 +20,7 @@ from ifog.examples.pitches import read_pitches
 from ifog.examples.series import read_series
 from ifog.examples.windows import cut_windows
 from ifog.tasks import supervised
+from ifog.tasks.back_testing import back_test
 from ifog.tasks.forecast_encoding import ForecastEncoding, learn_encoding
 from ifog.tasks.forecast_pictures import draw_fan
 from ifog.tasks.forecasting import FORECAST, ForecastOptions, errors_by_step, joint_forecast
@@ -291,6 +292,30 @@ def test_a_table_of_plain_columns_is_held_back_by_time(tmp_path: Path):
     run = supervised.train(table, task="forecast", out=tmp_path / "run", **chosen)
     encoding = json.loads((run.path / "encoding.json").read_text())
     assert (encoding["targets"], encoding["means"]) == (["x"], [22.0])
+
+
+def test_a_back_test_trains_on_the_past_alone_and_judges_each_step_once(tmp_path: Path):
+    table = Table({"x": np.arange(60.0).tolist()}, [("made", k) for k in range(60)])
+    chosen = {**SMALL, "context": 4, "season": 1, "validation_fraction": 0.0, "steps": 1}
+    found = back_test(table, tmp_path, first=30, judged=15, window=40, **chosen)
+    means = [json.loads((tmp_path / f"part-{k}" / "encoding.json").read_text())["means"] for k in range(2)]
+    assert means == [[np.arange(30).mean()], [np.arange(5, 45).mean()]]
+    for k, end in enumerate((45, 60)):
+        marked = table.take(range(end)).with_columns({"judged": [step >= end - 15 for step in range(end)]})
+        assert found[k] == supervised.evaluate(tmp_path / f"part-{k}", marked)
+    assert len(found) == 2
+
+
+def test_what_no_back_test_can_follow_is_refused(made: str, tmp_path: Path):
+    table = Table({"x": np.arange(60.0).tolist()}, [("made", k) for k in range(60)])
+    for series, chosen, said in (
+        (table, {"judged": 4}, "fewer steps than the horizon, 5"),
+        (table, {"judged": 40}, "no split of 60 steps"),
+        ([made, made + "[:200]"], {"judged": 9}, "one series through time"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            back_test(series, tmp_path, first=30, **chosen, **SMALL)
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_piece_alone_is_held_back_by_time():
