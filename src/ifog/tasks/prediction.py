@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from ifog.data import IGNORED, StreamBatch, Streams, one_pass
 from ifog.errors import ConfigError, DataError
+from ifog.evaluation.perplexity import exponential
 from ifog.generation import Sampling, generate
 from ifog.layers import detach_state
 
@@ -76,7 +77,7 @@ def _figures(model: nn.Module, batches: Iterable[StreamBatch], characters: float
     return {
         "loss": loss,
         "bits_per_character": loss / math.log(2) / characters,
-        "perplexity": math.exp(min(loss, 700.0)),  # beyond, a float has no room
+        "perplexity": exponential(loss),
         "accuracy": right / tokens,
     }
 
