@@ -39,6 +39,14 @@ def modules_after(code: str) -> set[str]:
     return set(done.stderr.splitlines()[-1].split())
 
 
+# --- what is loaded ---------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_used_without_what_only_training_needs():
+    loaded = modules_after("import ifog.tasks.jobs, ifog.generation")
+    assert not loaded & {"lightning_fabric", "torchmetrics", "matplotlib", "scipy", "optuna"}
+
+
 # --- public names -----------------------------------------------------------------------------------------------------
 
 

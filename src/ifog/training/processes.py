@@ -12,8 +12,6 @@ from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins import Precision
 from torch import Tensor
 
 from ifog.errors import ConfigError
@@ -23,16 +21,17 @@ from ifog.training.config import TrainingConfig
 __all__ = ["Processes"]
 
 
-class _Integers(Precision):
-    """Fabric's precision of products that PyTorch has no type for: the C++ engine makes them."""
-
-    def forward_context(self) -> AbstractContextManager[None]:
-        """What a forward pass runs in."""
-        return multiplying("int16")
-
-
 def _numbers(config: TrainingConfig) -> dict[str, Any]:
-    return {"plugins": _Integers()} if config.precision == "int16-mixed" else {"precision": config.precision}
+    """What Fabric is told of the numbers that products multiply."""
+    if config.precision != "int16-mixed":
+        return {"precision": config.precision}
+    from lightning_fabric.plugins import Precision
+
+    class Integers(Precision):  # PyTorch has no such products: the C++ engine makes them
+        def forward_context(self) -> AbstractContextManager[None]:
+            return multiplying("int16")
+
+    return {"plugins": Integers()}
 
 
 class Processes:
@@ -50,6 +49,9 @@ class Processes:
     def __init__(self, config: TrainingConfig) -> None:
         if config.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("device is 'cuda', but PyTorch finds no GPU here; use 'cpu' or 'auto'.")
+        # Here, for it loads torchmetrics and matplotlib, which takes longer than torch: only training waits.
+        from lightning_fabric import Fabric
+
         on_gpu = config.device != "cpu" and torch.cuda.is_available()
         world = int(os.environ.get("WORLD_SIZE", "1"))
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
