@@ -312,8 +312,8 @@ def test_names_never_seen_are_found_by_their_letters_and_neighbours(tmp_path: Pa
     import ifog
 
     run = ifog.train(
-        made_tags(600), task="tag", validation=made_tags(100, seed=1), out=tmp_path / "run", steps=120,
-        learning_rate=1e-2, dropout=0.2, evaluate_every=120, device="cpu", precision="32-true",
+        made_tags(600), task="tag", validation=made_tags(100, seed=1), out=tmp_path / "run", steps=200,
+        learning_rate=1e-2, dropout=0.2, evaluate_every=200, device="cpu", precision="32-true",
         **{name: value * 3 for name, value in SMALL.items() if name not in ("steps", "num_layers")},
     )  # fmt: skip
     test = made_tags(200, seed=2)

@@ -39,7 +39,7 @@ def learned() -> tuple[Translator, TranslationEncoding]:
     model = TRANSLATE.build(encoding, options(label_smoothing=0.0), None)
     batches = ExampleBatches(encoding.encode(WORDS), 5, by=TRANSLATE.batched_by())
     optimizer = torch.optim.Adam(model.parameters(), 0.02)
-    for _ in range(60):
+    for _ in range(100):
         loss, _ = model.loss(next(batches))
         optimizer.zero_grad()
         loss.backward()
