@@ -8,10 +8,10 @@ moment and is fitted again goes on from its last checkpoint as if it had never b
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from time import monotonic
 from typing import cast
 
 import torch
@@ -290,7 +290,7 @@ class _Loop:
     def _evaluate(self) -> None:
         """Evaluate in the first process, with the averaged weights if there are any; then save."""
         position = self._session.position
-        start = time.monotonic()
+        start = monotonic()
         best, sample = False, None
         if self._processes.first:
             with self._evaluating():
@@ -298,7 +298,7 @@ class _Loop:
                 sample = self._task.sample(self._session.model)
             best = self._is_best(position.metrics)
         loss = position.metrics["loss"] if self._processes.first else 0.0
-        spent = time.monotonic() - start if self._processes.first else 0.0
+        spent = monotonic() - start if self._processes.first else 0.0
         seconds, was_best, loss = self._processes.sums([spent, best, loss])
         self._session.timetable.evaluated(seconds)
         if self._session.average:
