@@ -22,6 +22,15 @@ def marks(name: str, text: str, language: str = "python") -> str:
     return "".join(str(number) for number in labels)
 
 
+def check_lines(name: str, *drawn: tuple[str, str], language: str = "c") -> None:
+    """Compare with labels that are drawn beside each line of a text; a space stands for a label that is not known."""
+    text, want = map("".join, zip(*drawn, strict=True))
+    found, known = marks(name, text, language), DETECTORS[name].known
+    if known is not None:
+        found = "".join(m if k else " " for m, k in zip(found, known(Source(text, language)), strict=True))
+    assert found == want
+
+
 def test_a_string_is_on_from_its_opening_quote_until_before_its_closing_one():
     assert marks("string", "x = 'ab' + rb\"c\"") == "....^^^......^^."
     assert marks("quotes", "x = 'ab' + rb\"c\"") == "....^^^......^^."
@@ -191,3 +200,87 @@ def test_no_more_of_a_text_is_read_than_wanted():
     assert next(pieces) == "ghi"
     with pytest.raises(ConfigError, match="characters is 0"):
         opening(pieces, 0)
+
+
+def test_a_line_of_the_preprocessor_goes_on_behind_a_backslash_and_in_a_comment():
+    check_lines(
+        "directive",
+        ("#if X\n",           "^^^^^."),
+        ("y\n",               ".."),
+        (" # define Z \\\n",  ".^^^^^^^^^^^^^"),
+        (" 1\n",              "^^."),
+        ("#if A /* b\n",      "^^^^^^^^^^^"),
+        ("c */\n",            "^^^^."),
+        ('x = "/*#if"\n',     "............"),
+        ("#endif",            "^^^^^^"),
+    )  # fmt: skip
+    assert marks("directive", "# if\nx = '#if'\n", "python") == "." * 15
+
+
+def test_the_body_of_a_macro_is_code():
+    check_lines(
+        "string",
+        ("#define A \"b\" 'c'\n",  "..........^^..^^.."),
+        ("#error don't\n",         "............."),
+        ("x = 'a';\n",             "....^^..."),
+    )  # fmt: skip
+    check_lines("quotes", ('#include "a.h"\n', ".........^^^^.."), ("#include <b.h>\n", "..............."))
+    check_lines("comment", ("#define A 1 // b\n", "............^^^^."), ("c", "."))
+    check_lines("language_keyword", ("#define A int\n", "..........^^^."))
+    check_lines("condition", ("#define A if (b) c\n", ".............^^...."))
+
+
+def test_brackets_of_a_macro_leave_the_depth_as_it_was():
+    check_lines("bracket_depth", ("#define A {(\n", "0000000000120"), ("b(", "01"))
+
+
+def test_of_branches_each_begins_at_the_same_depth_and_one_is_taken():
+    check_lines(
+        "bracket_depth",
+        ("#if X\n",   "000000"),
+        ("a {\n",     "0011"),
+        ("#elif Y\n", "11111110"),
+        ("#else\n",   "000000"),
+        ("b {\n",     "0011"),
+        ("#endif\n",  "1111111"),
+        ("}\n",       "00"),
+    )  # fmt: skip
+
+
+def test_a_branch_that_need_not_be_taken_leaves_the_depth_as_it_was():
+    check_lines(
+        "bracket_depth",
+        ("#ifdef __cplusplus\n",  "0000000000000000000"),
+        ('extern "C" {\n',        "0000000000011"),
+        ("#endif\n",              "1111110"),
+        ("f()\n",                 "0100"),
+        ("#endif\n",              "0000000"),  # begun before the text
+        ("{",                     "1"),
+    )  # fmt: skip
+
+
+def test_blocks_of_c_are_those_of_its_code():
+    check_lines(
+        "indentation_depth",
+        ("/* a\n",       "0000 "),
+        (" * b */\n",    " 000000 "),
+        ("f(a,\n",       "0000 "),
+        ("  b)\n",       "  00 "),
+        ("{\n",          "0 "),
+        ("    // c\n",   "    0000 "),
+        ("  d;\n",       "  11 "),
+        ("#if X\n",      "11111 "),
+        ("  g(1,\n",     "  1111 "),
+        ("     2);\n",   "     111 "),
+        ("}\n",          "0 "),
+    )  # fmt: skip
+
+
+def test_types_of_a_library_are_no_keywords():
+    assert marks("language_keyword", "size_t a; int8_t b; _Bool c;", "c") == "." * 20 + "^^^^^..."
+
+
+def test_a_line_that_is_a_paragraph_ends_speech_that_nothing_else_ends():
+    long = "a" * 200
+    assert marks("quotes", f'b "{long}\nc', "prose") == ".." + "^" * 201 + ".."
+    assert marks("quotes", f'b "{long[:90]}\nc', "prose") == ".." + "^" * 93

@@ -150,6 +150,12 @@ def condition(source: Source) -> NDArray[np.bool_]:
     return source.inside("condition")
 
 
+@detector("in a line of the preprocessor")
+def directive(source: Source) -> NDArray[np.bool_]:
+    """In a line such as `#define`, with the lines that a backslash adds."""
+    return source.inside("directive")
+
+
 @detector("the position in the line")
 def line_position(source: Source) -> NDArray[np.int64]:
     """Characters read since the last line break, which itself is at 0."""
