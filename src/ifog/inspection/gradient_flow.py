@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from ifog.inspection.recurrences import Recurrence, recurrence
 __all__ = [
     "Flow",
     "GradientNorms",
+    "GradientOptions",
     "GradientRecorder",
     "fitted_slope",
     "gradient_norms",
@@ -142,15 +143,18 @@ class Flow:
         }
 
 
+class GradientOptions(TypedDict, total=False):
+    """What `gradient_norms` takes by name."""
+
+    sequences: int
+    inputs: Tensor | None
+    hidden_size: int
+    losses: int
+    seed: int
+
+
 def gradient_norms(
-    subject: Recurrence | Cell | str | nn.Module,
-    steps: int,
-    *,
-    sequences: int = 16,
-    inputs: Tensor | None = None,
-    hidden_size: int = 64,
-    losses: int = 8,
-    seed: int = 0,
+    subject: Recurrence | Cell | str | nn.Module, steps: int, **options: Unpack[GradientOptions]
 ) -> GradientNorms:
     """Backpropagates a loss at the last step alone through `steps` steps, and measures what arrives at each.
 
@@ -165,11 +169,10 @@ def gradient_norms(
     Args:
         subject: A cell or its name (with fresh weights), a layer, or a language model.
         steps: T, at least 2: lags go from 1 to T - 1.
-        sequences: B, how many random inputs and losses.
-        inputs: (T, B, D), or ids (T, B), in place of random ones; `steps` and `sequences` must agree with them.
-        hidden_size: H, where the subject is a cell.
-        losses: How many sides, at right angles, for each sequence; no more than the output has.
-        seed: Of weights, inputs and losses.
+        options: `sequences`: B, how many random inputs and losses, 16 unless given. `inputs`: (T, B, D), or ids
+            (T, B), in place of random ones; `steps` and `sequences` must agree with them. `hidden_size`: H, where the
+            subject is a cell, 64. `losses`: how many sides, at right angles, for each sequence, 8; no more than the
+            output has. `seed`: of weights, inputs and losses, 0.
 
     Raises:
         ConfigError: Too few steps or sequences, or a subject without states.
@@ -182,33 +185,24 @@ def gradient_norms(
         >>> found.whole.shape, bool(found.largest_growth <= 1 + 1e-6)
         ((19, 3), True)
     """
-    system = recurrence(subject, hidden_size=hidden_size, seed=seed)
-    return _measure(system, _inputs(system, steps, sequences, inputs, seed), losses, seed)
+    return _measure(_prepared(subject, steps, **options))
 
 
 def measure_flow(
     subject: Recurrence | Cell | str | nn.Module,
     steps: int,
     *,
-    sequences: int = 16,
-    inputs: Tensor | None = None,
-    hidden_size: int = 64,
-    losses: int = 8,
     directions: int = 64,
-    seed: int = 0,
+    **options: Unpack[GradientOptions],
 ) -> Flow:
     """Measures gradients by lag, as `gradient_norms` does, and what Jacobians and matrices predict for them.
 
     Args:
         subject: As there.
         steps: As there.
-        sequences: As there.
-        inputs: As there.
-        hidden_size: As there.
-        losses: As there.
         directions: From how many random sides of the output the product of Jacobians is followed at most; as
             many as the output has make it exact, fewer save time where states are wide.
-        seed: As there.
+        options: As there.
 
     Raises:
         ConfigError: As there.
@@ -216,9 +210,9 @@ def measure_flow(
         CellError: As there.
         ShapeError: As there.
     """
-    system = recurrence(subject, hidden_size=hidden_size, seed=seed)
-    x = _inputs(system, steps, sequences, inputs, seed)
-    measured, states = _measure(system, x, losses, seed), system.states(x)
+    prepared = _prepared(subject, steps, **options)
+    system, x, seed = prepared.system, prepared.inputs, prepared.seed
+    measured, states = _measure(prepared), system.states(x)
     predicted, followed = product_norms(system, x, states, directions=directions, seed=seed)
     exponent = float(lyapunov_exponents(system, x, states, seed=seed)[0])
     places = np.linspace(1, len(x) - 1, min(_SAMPLED, len(x) - 1)).astype(int)
@@ -304,7 +298,24 @@ class GradientRecorder:
         """Nothing to do."""
 
 
-def _inputs(system: Recurrence, steps: int, sequences: int, inputs: Tensor | None, seed: int) -> Tensor:
+class _Prepared(NamedTuple):
+    system: Recurrence
+    inputs: Tensor  # (T, B, D), or ids (T, B)
+    losses: int
+    seed: int
+
+
+def _prepared(
+    subject: Recurrence | Cell | str | nn.Module,
+    steps: int,
+    *,
+    sequences: int = 16,
+    inputs: Tensor | None = None,
+    hidden_size: int = 64,
+    losses: int = 8,
+    seed: int = 0,
+) -> _Prepared:
+    system = recurrence(subject, hidden_size=hidden_size, seed=seed)
     for name, value, least in (("steps", steps, 2), ("sequences", sequences, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(
@@ -317,11 +328,12 @@ def _inputs(system: Recurrence, steps: int, sequences: int, inputs: Tensor | Non
             f"gradients: inputs have {x.shape[0]} steps and {x.shape[1]} sequences, but steps={steps} and "
             f"sequences={sequences} were asked for; make them agree."
         )
-    return x
+    return _Prepared(system, x, losses, seed)
 
 
-def _measure(system: Recurrence, x: Tensor, losses: int, seed: int) -> GradientNorms:
+def _measure(prepared: _Prepared) -> GradientNorms:
     """Backpropagation through time, with a place to look at between any two steps."""
+    system, x, losses, seed = prepared
     generator = torch.Generator().manual_seed(seed + 1)  # not the inputs' numbers again
     count = min(losses, system.output_size)
     with torch.enable_grad():
