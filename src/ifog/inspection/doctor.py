@@ -22,7 +22,6 @@ from ifog.inspection.curves import (
     check_stability,
 )
 from ifog.inspection.diagnosis import Diagnosis
-from ifog.inspection.memory_checks import check_flow, check_units
 from ifog.inspection.sanity import (
     check_cell_gradients,
     check_one_batch,
@@ -30,6 +29,7 @@ from ifog.inspection.sanity import (
     check_start,
     check_symmetry,
 )
+from ifog.inspection.weight_checks import check_flow, check_units
 from ifog.layers import Recurrent
 from ifog.runs import RunDirectory
 from ifog.tasks.building import model_of, options_of, text_of

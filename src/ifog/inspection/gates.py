@@ -26,7 +26,7 @@ from ifog.layers.stack import Stack
 if TYPE_CHECKING:
     from ifog.inspection.activations import Trace
 
-__all__ = ["Gate", "Gates", "draw_gates", "gate_statistics", "gates_of"]
+__all__ = ["Gate", "Gates", "draw_gates", "gate_statistics", "gates_of", "unit_statistics"]
 
 OPEN, SHUT = 0.9, 0.1
 _DEAD = 1e-3  # standard deviation of a state below which its unit says nothing
@@ -58,7 +58,7 @@ class Gates:
     """All gates of a model on a text.
 
     Attributes:
-        gates: In the order of the layers.
+        gates: In the order of the layers; none where the cell has none.
         dead: For each state the units (H,) that hardly change: standard deviation below 0.001.
         steps: How many tokens were read.
     """
@@ -123,7 +123,7 @@ def gates_of(model: nn.Module) -> dict[str, tuple[str, bool]]:
     read from the equations, whatever the cell.
 
     Raises:
-        ConfigError: No recurrent layers, or no gate among their named values.
+        ConfigError: No recurrent layers.
 
     Examples:
         >>> from ifog.models import LanguageModel
@@ -139,11 +139,6 @@ def gates_of(model: nn.Module) -> dict[str, tuple[str, bool]]:
         node = dict(graph.names).get(value.local)
         if node is not None and graph.nodes[node].op == "sigmoid":
             found[name] = _kept(graph).get(node, ("", False))
-    if not found:
-        raise ConfigError(
-            f"{type(model).__name__} has no sigmoid gates (its cell is {stacks[0].cell_name}): nothing opens, shuts or "
-            "forgets by a gate. Give a model of a gated cell, such as lstm or gru."
-        )
     return found
 
 
@@ -182,6 +177,28 @@ def gate_statistics(model: nn.Module, text: str | os.PathLike[str], **options: A
         ConfigError: No recurrent layers, or none with gates.
         DataError: The text is empty, or holds unknown characters.
         RunError: NaN among the weights.
+    """
+    if not gates_of(model):
+        cell = next(module.cell_name for module in model.modules() if isinstance(module, Stack))
+        raise ConfigError(
+            f"{type(model).__name__} has no sigmoid gates (its cell is {cell}): nothing opens, shuts or forgets by a "
+            "gate. Give a model of a gated cell, such as lstm or gru."
+        )
+    return unit_statistics(model, text, **options)
+
+
+def unit_statistics(model: nn.Module, text: str | os.PathLike[str], **options: Any) -> Gates:
+    """What `gate_statistics` counts, of any cell: without gates, which units move.
+
+    Args:
+        model: As there.
+        text: As there.
+        options: As there.
+
+    Raises:
+        ConfigError: No recurrent layers.
+        DataError: As there.
+        RunError: As there.
     """
     kinds = gates_of(model)
     states = [name for name, value in values_of(model).items() if value.state]

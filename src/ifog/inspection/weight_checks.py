@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ifog.errors import ConfigError
 from ifog.inspection.diagnosis import Diagnosis
-from ifog.inspection.gates import gate_statistics
+from ifog.inspection.gates import unit_statistics
 from ifog.inspection.gradient_flow import gradient_norms, half_life
 
 __all__ = ["check_flow", "check_units"]
@@ -21,15 +21,15 @@ _STUCK = 0.9  # of the steps open, or shut
 
 
 def check_units(model: Any, text: str) -> list[Diagnosis]:
-    """Whether gates move, and whether units do.
+    """Whether gates move, where the cell has any, and whether units do.
 
     Args:
         model: With a tokenizer, trained.
         text: What it reads.
     """
     try:
-        found = gate_statistics(model, text)
-    except ConfigError:  # a cell without gates
+        found = unit_statistics(model, text)
+    except ConfigError:  # a model without recurrent layers
         return []
     made: list[Diagnosis] = []
     units = sum(len(gate.open) for gate in found.gates)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ifog.data import CharTokenizer
-from ifog.inspection.memory_checks import check_flow, check_units
+from ifog.inspection.weight_checks import check_flow, check_units
 from ifog.models import LanguageModel
 
 TEXT = "the cat sat on the mat. " * 40
@@ -43,9 +43,20 @@ def test_gates_that_are_stuck_and_units_that_are_dead_are_found() -> None:
     assert "24 of 24" in found[1].seen
 
 
-def test_a_cell_without_gates_is_left_out() -> None:
-    found = check_units(model_of("elman"), TEXT)
-    assert found == []
+def test_units_that_never_move_are_found_in_a_cell_without_gates() -> None:
+    model = model_of("elman")
+    assert [(one.check, one.verdict) for one in check_units(model, TEXT)] == [("dead units", "good")]
+    with torch.no_grad():
+        for name, parameter in model.recurrent.named_parameters():
+            if name.startswith("b"):
+                parameter[:3] = 40.0  # tanh is 1 whatever comes
+    found = check_units(model, TEXT)
+    assert [(one.check, one.verdict) for one in found] == [("dead units", "look")]
+    assert "3 of 12 units hardly change" in found[0].seen
+
+
+def test_a_model_without_recurrent_layers_has_no_units_to_check() -> None:
+    assert check_units(torch.nn.Linear(2, 2), TEXT) == []
 
 
 @pytest.mark.parametrize(("scale", "verdict"), [(1.0, "good"), (0.3, "look"), (2.0, "bad")])
