@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 import ifog
 from ifog.cli.application import app
 from ifog.errors import ConfigError
-from ifog.inspection.breaking_down import draw_errors, errors_of
 from ifog.inspection.doctor import diagnose
+from ifog.inspection.run_errors import draw_errors, errors_of
 from ifog.runs import RunDirectory
 
 
@@ -70,6 +70,15 @@ def test_errors_are_broken_down_and_drawn(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "errors.png").stat().st_size > 5000
     result = CliRunner().invoke(app, ["errors", str(run), "--order", "4", "--characters", "500"])
     assert "word model" in result.output
+
+
+def test_errors_look_at_no_more_of_a_text_than_they_judge(run: Path, tmp_path: Path) -> None:
+    text = inspect.getsource(random)[:300]
+    (tmp_path / "long.txt").write_text(text + "\N{SNOWMAN}")  # which the run doesn't know
+    (tmp_path / "short.txt").write_text(text)
+    files = [str(tmp_path / name) for name in ("long.txt", "short.txt")]
+    assert errors_of(run, files[:1], order=4, characters=300) == errors_of(run, files[1:], order=4)
+    assert errors_of(run, files[1:], order=4, characters=200).characters == 200
 
 
 def test_errors_want_characters(tmp_path: Path) -> None:

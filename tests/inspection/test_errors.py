@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,17 @@ def test_words_that_the_training_text_seldom_has_are_rare() -> None:
     assert removed(made) == {"rare words": 1}
     made = judged("the cat", "     ^", training=KNOWN)
     assert removed(made) == {"the rest": 1}
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 1000])
+def test_words_are_counted_across_the_pieces_of_the_training_text(size: int) -> None:
+    chance = np.random.default_rng(0)
+    training = "".join(chance.choice(list("ab_ .é"), 400))
+    words = re.findall(r"\w+", training)
+    text = " ".join(dict.fromkeys(words))
+    pieces = [training[k : k + size] for k in range(0, len(training), size)]
+    made = break_down(np.full(len(text), -9.0), np.full(len(text), -9.0), text, pieces)
+    assert removed(made)["rare words"] == sum(len(word) for word in set(words) if words.count(word) <= 5) > 50
 
 
 def test_a_stretch_that_occurred_before_is_the_long_memorys() -> None:

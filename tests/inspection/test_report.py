@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from ifog.data import ByteTokenizer, CharTokenizer
 from ifog.errors import ConfigError
-from ifog.inspection import draw, inspect, render_report
+from ifog.inspection import draw, inspect, render_report, report
 from ifog.inspection.tracks import ranked, track_of
 from ifog.models import LanguageModel
 
@@ -122,8 +122,26 @@ def test_a_page_says_how_a_text_in_pieces_was_read() -> None:
 
 
 def test_a_page_too_small_for_its_text_is_refused() -> None:
+    blocks = Page(render_report(made(), noise(4000))).blocks
+    others = sum(len(content) for name, content in blocks.items() if not name.startswith("track"))
     with pytest.raises(ConfigError, match=r"has no room for a unit: 4,000 tokens and their candidates take"):
-        render_report(made(), noise(4000), megabytes=0.06)
+        render_report(made(), noise(4000), megabytes=(60_000 + others + 100) / 1e6)
+
+
+def test_a_text_that_fits_on_no_page_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def watched(model: Any, text: str, **options: Any) -> Any:
+        read.append(len(text))
+        return inspect(model, text, **options)
+
+    monkeypatch.setattr(report, "inspect", watched)
+    with pytest.raises(ConfigError, match=r"no room for 400,000 tokens .* ([1-9]0*,000) characters") as refused:
+        render_report(made(), noise(400_000), megabytes=0.3)
+    assert read == [1 << 14]
+    fitting = re.search(r"([\d,]+) characters", str(refused.value))
+    assert fitting
+    assert Page(render_report(made(), noise(int(fitting[1].replace(",", ""))), megabytes=0.3)).units()
 
 
 @pytest.mark.parametrize("units", [["layer0.h"], ["layer0.h:5"], ["layer7.h:0"]])
@@ -194,7 +212,7 @@ def test_long_lines_of_a_picture_are_broken_and_rows_are_counted() -> None:
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_writes_a_page_and_a_picture(tmp_path: Path) -> None:
+def test_the_command_writes_a_page_and_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 
     import ifog
@@ -212,6 +230,13 @@ def test_the_command_writes_a_page_and_a_picture(tmp_path: Path) -> None:
     assert (tmp_path / "unit.png").read_bytes().startswith(b"\x89PNG")
     done = CliRunner().invoke(app, [*call, "--png", str(tmp_path / "unit.png")])
     assert done.exit_code == 2
+    done = CliRunner().invoke(app, [*call, "--out", str(tmp_path / "page.html"), "--characters", "3"])
+    assert Page((tmp_path / "page.html").read_text(encoding="utf-8")).bytes("text") == b"a b"
+    monkeypatch.setattr("ifog.cli.inspect.LONGEST", 8)
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 2
+    assert "more than 8 characters" in done.output
+    monkeypatch.undo()
     (tmp_path / "text.txt").write_text("a bad Zebra")
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 2

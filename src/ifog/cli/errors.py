@@ -30,7 +30,7 @@ def errors(
     from rich.console import Console
     from rich.table import Table
 
-    from ifog.inspection.breaking_down import draw_errors, errors_of
+    from ifog.inspection.run_errors import draw_errors, errors_of
 
     console = Console()
     with console.status("Reading the text with the model, and counting n-grams ..."):

@@ -12,6 +12,8 @@ from ifog.errors import ConfigError
 
 __all__ = ["inspect"]
 
+LONGEST = 20_000_000  # characters: some ten times what the largest page holds
+
 
 def inspect(
     run: Annotated[Path, typer.Argument(help="The run directory, such as runs/NAME.")],
@@ -26,6 +28,10 @@ def inspect(
     start: Annotated[int, typer.Option(help="The first token of the picture.")] = 0,
     rows: Annotated[int, typer.Option(help="Lines of the picture.")] = 40,
     candidates: Annotated[int, typer.Option(help="How many next tokens to show after each.")] = 5,
+    characters: Annotated[
+        int | None,
+        typer.Option(help="How much of the text's beginning is read.", show_default="all that a picture shows, or all"),
+    ] = None,
     megabytes: Annotated[
         float | None,
         typer.Option(help="The page's largest size.", show_default="5, for a long text 50 bytes a token up to 24"),
@@ -45,12 +51,21 @@ def inspect(
     from ifog.data import Corpus
     from ifog.inspection import draw, render_report
     from ifog.inspection import inspect as look
+    from ifog.inspection.labels import opening
     from ifog.tasks.language import load
 
     replacement = "" if unknown == "skip" else unknown
     if png is not None and not unit:
         raise ConfigError("--png draws one unit; say which, as in --unit layer0.h:37.")
-    content = "".join(Corpus.from_files([text]).texts())
+    if characters is None:
+        # a token is seldom longer than 20 characters, and a picture shows no more of them than fit into its lines
+        characters = LONGEST + 1 if png is None else 20 * (start + 100 * rows)
+    content = opening(Corpus.from_files([text]).texts(), characters)
+    if len(content) > LONGEST:
+        raise ConfigError(
+            f"{text} has more than {LONGEST:,} characters, which no page holds; read a part of it, for example its "
+            "beginning with --characters 1000000."
+        )
     model = load(run)
     if png is not None and unit:
         trace = look(model, content, values=unit[:1], candidates=0, exact=exact, unknown=replacement)

@@ -2,7 +2,6 @@
 
 from ifog.inspection.ablation import Effect, ablate, clamped
 from ifog.inspection.activations import Candidates, Trace, inspect, stream
-from ifog.inspection.breaking_down import draw_errors, errors_of
 from ifog.inspection.controls import detect, shuffled
 from ifog.inspection.decay_pictures import draw_decay
 from ifog.inspection.detectors import DETECTORS, detector
@@ -16,6 +15,7 @@ from ifog.inspection.heatmap import draw
 from ifog.inspection.labels import Source
 from ifog.inspection.memory_length import MemoryCurve, measure_memory
 from ifog.inspection.report import render_report
+from ifog.inspection.run_errors import draw_errors, errors_of
 
 __all__ = [
     "DETECTORS",

@@ -7,8 +7,7 @@ Never runs a model.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +55,9 @@ class Breakdown:
     shares: tuple[Share, ...]
 
 
-def break_down(log_prob: NDArray[np.floating], ngram: NDArray[np.floating], text: str, training: str) -> Breakdown:
+def break_down(
+    log_prob: NDArray[np.floating], ngram: NDArray[np.floating], text: str, training: Iterable[str]
+) -> Breakdown:
     """Count the errors of each kind.
 
     A character is an error if the model gave it a probability of at most 0.5. The oracles come in the paper's order,
@@ -73,7 +74,7 @@ def break_down(log_prob: NDArray[np.floating], ngram: NDArray[np.floating], text
         log_prob: Natural log-probabilities of the characters by the model (N,).
         ngram: The same by an n-gram model (N,).
         text: Of N characters.
-        training: What both models were made from.
+        training: The text that both models were made from, in pieces of any length.
 
     Raises:
         DataError: The text is empty.
@@ -126,7 +127,7 @@ def repeated(text: str, length: int) -> NDArray[np.bool_]:
 
 
 def _oracles(
-    log_prob: NDArray[np.floating], ngram: NDArray[np.floating], text: str, training: str
+    log_prob: NDArray[np.floating], ngram: NDArray[np.floating], text: str, training: Iterable[str]
 ) -> Sequence[tuple[str, str, NDArray[np.bool_]]]:
     letters = np.array([c.isalnum() for c in text])
     before = np.concatenate([[False], letters[:-1]])
@@ -146,14 +147,31 @@ def _oracles(
     ]
 
 
-def _rare(text: str, training: str) -> NDArray[np.bool_]:
+def _rare(text: str, training: Iterable[str]) -> NDArray[np.bool_]:
     """Within words that the training text has seldom or never."""
-    counts = Counter(_WORD.findall(training))
+    words = [*_WORD.finditer(text)]
+    counts = dict.fromkeys((word.group() for word in words), 0)
+    for word in _words(training):
+        if word in counts:
+            counts[word] += 1
     found = np.zeros(len(text), np.bool_)
-    for word in _WORD.finditer(text):
+    for word in words:
         if counts[word.group()] <= _RARE:
             found[word.start() : word.end()] = True
     return found
+
+
+def _words(pieces: Iterable[str]) -> Iterator[str]:
+    """The words of a text that comes in pieces, which may end within one."""
+    rest = ""
+    for piece in pieces:
+        whole = rest + piece
+        cut = len(whole)
+        while cut and (whole[cut - 1].isalnum() or whole[cut - 1] == "_"):
+            cut -= 1
+        yield from (word.group() for word in _WORD.finditer(whole, 0, cut))
+        rest = whole[cut:]
+    yield from _WORD.findall(rest)
 
 
 def _codes(text: str) -> NDArray[np.uint32]:

@@ -79,6 +79,12 @@ def render_report(
     sample = inspect(model, shown, candidates=candidates, unknown=unknown)
     tokens = max(1, round(len(sample) / len(shown) * len(text))) if shown else 0
     others = sum(map(len, _text_blocks(sample, model)[0].values())) / len(sample) * tokens
+    if others > limit - _PAGE:
+        raise ConfigError(
+            f"a page of {limit / 1e6:.1f} MB has no room for {tokens:,} tokens and their candidates, which take about "
+            f"{others / 1e6:.0f} MB, nor for a unit; give more megabytes, fewer candidates, or a part of the text: "
+            f"{_fitting(text, others, limit):,} characters leave room for units."
+        )
     levels, chosen = choose(sample, ranked(sample, units), tokens, limit * _SLACK - _PAGE - others)
     del sample  # its arrays are large
     trace = inspect(model, text, values=chosen, candidates=candidates, exact=exact, unknown=unknown)
@@ -96,6 +102,13 @@ def render_report(
         )
     meta = {**told, **_track_meta(tracks, list(values), levels), "notes": _notes(trace, tracks, values, levels)}
     return _page(title, meta, blocks)
+
+
+def _fitting(text: str, others: float, limit: float) -> int:
+    """About how many characters of a text would take half of a page, one digit of it."""
+    fitting = max(1, int(len(text) * 0.5 * max(limit - _PAGE, 0.0) / others))
+    digit = 10 ** (len(str(fitting)) - 1)
+    return fitting // digit * digit
 
 
 def _sample(text: str, values: Mapping[str, Value]) -> str:

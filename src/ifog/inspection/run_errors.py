@@ -1,4 +1,4 @@
-"""Break down the errors of a run, and draw them.
+"""The errors of a run, broken down and drawn.
 
 Owns the loading of what the oracles look at. Takes a run directory and texts, gives a `Breakdown` and its picture.
 """
@@ -17,6 +17,7 @@ from ifog.data import Corpus, encode_corpus
 from ifog.errors import ConfigError
 from ifog.evaluation import RecurrentScorer, decoded
 from ifog.inspection.errors import Breakdown, break_down
+from ifog.inspection.labels import opening
 from ifog.runs import RunDirectory
 from ifog.tasks.building import text_of
 from ifog.tasks.language import load
@@ -58,14 +59,13 @@ def errors_of(
         raise ConfigError(f"errors: the n-gram's order is {order}; give 2 or more, for example 9.")
     directory = RunDirectory.open(run)
     data = text_of(directory)
-    with tempfile.TemporaryDirectory() as folder:
-        ids: NDArray[Any] = data.validation
-        if files:
-            ids = encode_corpus(Corpus.from_files(list(files)), data.tokenizer, Path(folder) / "text.ids")
-        ids = np.array(ids[:characters])
+    ids: NDArray[Any] = np.array(data.validation[:characters])
+    if files:
+        judged = Corpus.from_text(opening(Corpus.from_files(list(files)).texts(), characters))
+        with tempfile.TemporaryDirectory() as folder:
+            ids = np.array(encode_corpus(judged, data.tokenizer, Path(folder) / "text.ids"))
     counted = data.train[:_COUNTED]
     text = "".join(decoded(data.tokenizer, ids))
-    training = "".join(decoded(data.tokenizer, data.train))
     if len(text) != len(ids):
         raise ConfigError(
             f"errors: {directory.path} has {len(ids)} tokens for {len(text)} characters, but the oracles judge "
@@ -74,7 +74,7 @@ def errors_of(
     scorer = RecurrentScorer(load(directory.path, cell=cell))
     counts = count_ngrams(counted, order, data.tokenizer.vocabulary_size)
     ngram = estimate(counts, discounts(counts, "modified", fallback=(0.5, 1.0, 1.5)))
-    return break_down(scorer.log_prob(ids), ngram.log_prob(ids), text, training)
+    return break_down(scorer.log_prob(ids), ngram.log_prob(ids), text, decoded(data.tokenizer, data.train))
 
 
 def draw_errors(breakdown: Breakdown, path: str | os.PathLike[str]) -> None:
