@@ -208,24 +208,28 @@ def unit_statistics(model: nn.Module, text: str | os.PathLike[str], **options: A
 def _counted(traces: Iterable[Trace], kinds: Mapping[str, tuple[str, bool]], states: list[str]) -> Gates:
     steps = 0
     sums: defaultdict[str, Any] = defaultdict(float)
+    logarithms: defaultdict[str, Any] = defaultdict(float)
     first: dict[str, NDArray[np.float64]] = {}
     for trace in traces:
         steps += len(trace.tokens)
-        for name, (_, inverse) in kinds.items():
+        for name, (keeps, inverse) in kinds.items():
             values = trace[name]
-            kept = 1.0 - values if inverse else values
-            logs = np.log(np.maximum(kept, _NEVER), dtype=np.float64)
-            sums[name] += np.stack([(values > OPEN).sum(0), (values < SHUT).sum(0), logs.sum(0)])
+            sums[name] += np.stack([(values > OPEN).sum(0), (values < SHUT).sum(0)])
+            if keeps:
+                kept = 1.0 - values if inverse else values
+                logarithms[name] += np.log(np.maximum(kept, _NEVER), dtype=np.float64).sum(0)
         for name in states:
             values = trace[name].astype(np.float64)
             values -= first.setdefault(name, values[0].copy())  # a small spread far from zero keeps its digits
             sums[name] += np.stack([values.sum(0), np.square(values).sum(0)])
     made: list[Gate] = []
     for name, (keeps, _) in kinds.items():
-        opened, shut, logs = sums[name] / steps
-        with np.errstate(divide="ignore"):
-            life = np.log(0.5) / np.minimum(logs, -0.0)
-        made.append(Gate(name, keeps, opened, shut, np.abs(life) if keeps else None))
+        opened, shut = sums[name] / steps
+        life = None
+        if keeps:
+            with np.errstate(divide="ignore"):
+                life = np.abs(np.log(0.5) / np.minimum(logarithms[name] / steps, -0.0))
+        made.append(Gate(name, keeps, opened, shut, life))
     dead: dict[str, NDArray[np.bool_]] = {}
     for name in states:
         mean, square = sums[name] / steps
