@@ -291,7 +291,7 @@ class _Reader:
     def _steps(self, rows: int) -> int:
         """How many steps one call of the model may make without using much memory."""
         columns = sum(self.values[name].size for name in self.kept) + 3 * self.vocabulary
-        return max(1, min(256, _AT_ONCE // (4 * rows * columns)))
+        return max(1, min(96, _AT_ONCE // (4 * rows * columns)))
 
     def _by_name(self, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Whole values under their names, single units under theirs."""
