@@ -264,9 +264,9 @@ class _Reader:
                         f"{type(self.model).__name__}: its scores are NaN on this text; are its weights sane?"
                     )
                 told.put(start, F.pad(given, (0, 0, 0, 0, end - start - len(given), 0), value=math.nan))
-                found = _likeliest(logs, self.candidates)
-                best.put(start, logs.gather(-1, found).exp())
-                best_ids.put(start, found)
+                likeliest = logs.topk(self.candidates)
+                best.put(start, likeliest.values.exp())
+                best_ids.put(start, likeliest.indices)
                 kept.put(start, seen)
                 last = logs[-1:]
         if self.exact:
@@ -302,16 +302,6 @@ class _Reader:
             else:
                 found |= {f"{name}:{unit}": arrays[name][:, k] for k, unit in enumerate(units)}
         return found
-
-
-def _likeliest(logs: Tensor, count: int) -> Tensor:
-    """The ids (T, B, k) of the largest of logs (T, B, V), the largest first; four times as fast as `topk` here."""
-    if not count:
-        return torch.empty((*logs.shape[:2], 0), dtype=torch.int64, device=logs.device)
-    scores = logs.cpu().numpy()
-    found = np.argpartition(scores, -count, axis=-1)[..., logs.shape[-1] - count :]
-    order = np.argsort(-np.take_along_axis(scores, found, -1), axis=-1, kind="stable")
-    return torch.from_numpy(np.take_along_axis(found, order, -1)).to(logs.device)
 
 
 def _tokenizer_of(model: nn.Module) -> Any:
