@@ -123,11 +123,11 @@ SEQUENCE_TASKS = (
     ),
     Recipe(
         "multi30k-en-de", "captions from English to German, attention", "Caglayan et al. (2017), about 38",
-        38, "bleu", (34, 40), 50, FLICKR, learned("translate", pairs("en", "de"), "bleu", seeds=1, **TRANSLATOR),
+        38, "bleu", (34, 40), 150, FLICKR, learned("translate", pairs("en", "de"), "bleu", **TRANSLATOR),
     ),
     Recipe(
         "multi30k-de-en", "captions from German to English, attention", "Elliott et al. (2016)",
-        None, "bleu", (37, 44), 50, FLICKR, learned("translate", pairs("de", "en"), "bleu", seeds=1, **TRANSLATOR),
+        None, "bleu", (37, 44), 150, FLICKR, learned("translate", pairs("de", "en"), "bleu", **TRANSLATOR),
     ),
     Recipe(
         "ett-24", "electricity, 24 hours ahead", "Zhou et al. (2021), Informer: LSTMa",

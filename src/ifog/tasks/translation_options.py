@@ -24,7 +24,7 @@ class TranslationOptions(TaskOptions):
         joint: whether source and target have one tokenizer and one embedding.
         embedding_size: numbers per token, and of the readout before the softmax.
         bidirectional: whether the encoder reads both ways, each direction with half of `hidden_size`.
-        attention: "general", "dot", "additive" or "none".
+        attention: "additive" (finds the words soonest), "general", "dot" or "none".
         input_feeding: whether each step reads the readout of the step before; slow.
         start: where the decoder's state comes from: "tanh", "copy" or "zero"; see `TranslatorConfig`.
         context: whether the encoder's last outputs enter every step of the decoder.
@@ -49,7 +49,7 @@ class TranslationOptions(TaskOptions):
     joint: bool = True
     embedding_size: int = 256
     bidirectional: bool = True
-    attention: str = "general"
+    attention: str = "additive"
     input_feeding: bool = False
     start: str = "tanh"
     context: bool = False
