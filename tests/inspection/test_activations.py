@@ -30,6 +30,12 @@ LETTERS = "abcdefgh ."
 TEXT = "a bad cab. deaf hag. "
 
 
+@pytest.fixture(autouse=True)
+def floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces are compared with the whole text, whatever this CPU multiplies fastest."""
+    monkeypatch.setattr(activations, "fastest_products", lambda: "fp32")
+
+
 def made(cell: str = "lstm", hidden_size: int = 7, num_layers: int = 1, **options: Any) -> Any:
     """A model of ten letters whose weights are large enough to do something."""
     model = LanguageModel(len(LETTERS), cell=cell, hidden_size=hidden_size, num_layers=num_layers, **options)
@@ -205,8 +211,7 @@ def test_pieces_multiply_what_is_fastest_and_say_so(
     assert off / 1000 < found < off or (precision == "fp32" and found == 0)
 
 
-def test_what_pieces_forget_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(activations, "fastest_products", lambda: "fp32")
+def test_what_pieces_forget_is_measured() -> None:
     model, text = made("elman", 6), TEXT * 20
     with torch.no_grad():
         model.recurrent.W_hh_l0.mul_(0.3)
