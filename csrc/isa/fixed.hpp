@@ -47,12 +47,6 @@ static inline Integers add_pairs(Integers sum, Integers x, Integers w) {
 #endif
 }
 
-static inline void keep_integers([[maybe_unused]] Integers& v) {
-#if defined(__x86_64__)
-    __asm__("" : "+v"(v));
-#endif
-}
-
 static inline Integers load_integers(const int16* p) { return *reinterpret_cast<const UnalignedIntegers*>(p); }
 
 static inline float load_scale(const int16* p) {
@@ -99,7 +93,7 @@ struct FixedKernel {
 #pragma GCC unroll 8
             for (std::size_t v = 0; v < Vectors; ++v) {
                 weights[v] = load_integers(packed + p * panel_size + 2 * v * lanes);
-                if constexpr (Rows > 1) keep_integers(weights[v]);
+                if constexpr (Rows > 1) keep(weights[v]);
             }
 #pragma GCC unroll 8
             for (std::size_t r = 0; r < Rows; ++r) {

@@ -83,7 +83,8 @@ static inline void fetch(const char*& ahead, std::size_t step) {
 
 // Keeps numbers in the register they were loaded into: GCC would rather load them again for each of two rows, which
 // with weights from the second cache takes half as long again.
-static inline void keep([[maybe_unused]] Vector& v) {
+template <class Register>
+static inline void keep([[maybe_unused]] Register& v) {
 #if defined(__x86_64__)
     __asm__("" : "+v"(v));
 #endif
