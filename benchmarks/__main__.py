@@ -25,7 +25,7 @@ from benchmarks.verify import MismatchError
 
 from ifog import cells
 
-GROUPS = ("layers", "catalogue", "inference", "generation", "memory", "growth", "unequal")
+GROUPS = ("layers", "catalogue", "costs", "inference", "generation", "memory", "growth", "unequal")
 
 PEERS = """
 eager loop: PyTorch operators in a loop over time, the input's products computed once over all time before it,
@@ -43,6 +43,7 @@ class Session:
     sizes: list[Size]
     precisions: list[Precision]
     quick: bool
+    cells: list[str]
     refused: int = 0
 
     def table(self, title: str, cases: Iterable[Case], what: What, *, costs: bool = False) -> None:
@@ -71,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.simplefilter("ignore")
     chosen: list[Size] = [registry.SIZES[n - 1] for n in given.sizes]
     limits = Limits(0.1, given.rounds or 3) if given.quick else Limits(rounds=given.rounds)
-    session = Session(Report(), limits, chosen, given.precision, given.quick)
+    session = Session(Report(), limits, chosen, given.precision, given.quick, given.cells)
     missing = [p for p in session.precisions if not registry.supports(p)]
     for precision in missing:
         print(f"left out: ifog's layers take no precision={precision!r} yet")
@@ -95,6 +96,9 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         "--sizes", nargs="+", type=int, choices=range(1, len(registry.SIZES) + 1), metavar="N",
         help=f"B,T,I,H: {numbers} (the last for the catalogue alone)",
     )  # fmt: skip
+    parser.add_argument(
+        "--cells", nargs="+", choices=sorted(cells.CATALOGUE), default=[], metavar="NAME", help="whose costs"
+    )
     parser.add_argument("--rounds", type=int, help="of every case, instead of what fits in 3 seconds")
     parser.add_argument("--json", type=Path, help="write all figures and rounds to this file")
     parser.add_argument("--quick", action="store_true", help="small sizes, 3 rounds: shows that all runs")
@@ -128,8 +132,13 @@ def run_catalogue(session: Session) -> None:
         for label, sizes in (("batches", registry.SIZES[1:3]), ("one sequence", registry.SIZES[7:])):
             if wanted := session.of(*sizes):
                 session.table(f"catalogue, {label}, {precision}", registry.catalogue(wanted, precision), "train")
+
+
+def run_costs(session: Session) -> None:
+    """What an operation costs in each cell of the catalogue."""
+    for precision in session.precisions:
         sizes = [Size(4, 4, 32, 32)] if session.quick else [Size(32, 50, 256, 256), Size(32, 50, 512, 512)]
-        names = list(cells.CATALOGUE)[::10] if session.quick else list(cells.CATALOGUE)
+        names = session.cells or list(cells.CATALOGUE)[:: 10 if session.quick else 1]
         title = f"time per FLOP relative to our own LSTM, {precision}"
         session.table(title, registry.per_flop(sizes, precision, names), "train", costs=True)
 
@@ -162,6 +171,7 @@ def run_unequal(session: Session) -> None:
 RUN = {
     "layers": run_layers,
     "catalogue": run_catalogue,
+    "costs": run_costs,
     "inference": run_inference,
     "generation": run_generation,
     "memory": run_memory,

@@ -23,7 +23,7 @@ from ifog.kernels import backends
 
 FP32 = 5e-6
 BF16 = 8e-3
-INT16 = 1e-3
+INT16 = 2e-3  # most are within 1e-3; a sum of few terms that cancel may not be
 TOLERANCES: dict[Precision, float] = {"fp32": FP32, "bf16": BF16, "int16": INT16}
 
 

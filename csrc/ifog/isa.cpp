@@ -69,7 +69,8 @@ std::vector<std::string> operation_names() {
     return {"add", "sub", "mul", "div", "neg", "square", "sqrt", "exp", "log", "sigmoid", "tanh", "relu", "softplus",
             "erf", "sin", "cos", "sigmoid_back", "tanh_back", "abs", "sign", "step", "share", "maximum", "minimum",
             "fma", "fnma", "select", "copy", "broadcast", "load_bf16", "store_bf16", "round_bf16", "accumulate",
-            "row_sum", "row_max", "repeat", "tile", "tile_sum", "part", "pad", "concat"};
+            "accumulate_product",
+            "row_sum", "row_max", "repeat", "tile", "tile_sum", "part", "pad", "concat", "dot"};
 }
 
 } // namespace ifog

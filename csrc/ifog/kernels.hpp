@@ -54,6 +54,7 @@ enum class Op : std::uint16_t {
     store_bf16,  // `out.data` points at bf16, rounded to nearest even, NaN kept
     round_bf16,  // floats, rounded to what a bf16 can hold
     accumulate,  // the one row of `out` += the sum of all rows of `a`
+    accumulate_product, // the one row of `out` += the sum of all rows of a b
     count
 };
 
@@ -70,6 +71,7 @@ enum class RowOp : std::uint16_t {
     part,     // columns from `first` to `second`
     pad,      // `first` zeros before, `second` zeros after
     concat,   // a, then b
+    dot,      // the sum of a b over `first` equal runs of columns, one for each run
     count
 };
 

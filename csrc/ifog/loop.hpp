@@ -41,10 +41,15 @@ struct Instruction {
     std::int32_t first, second;
 };
 
-// Instructions whose results all have one width; or one row operation.
+// Instructions that share a pass over rows of one width; or one row operation.
+//
+// Where `lines` is more than 1 each row is a matrix, its lines one after the other: see matrix.hpp.
 struct CodeSegment {
-    std::size_t width;
+    std::size_t width, lines;
     std::vector<Instruction> code;
+
+    [[nodiscard]] bool matrix() const { return lines > 1; }
+    [[nodiscard]] bool row_operation() const { return !matrix() && code.size() == 1 && code[0].rowwise; }
 };
 
 struct Term {
@@ -77,6 +82,9 @@ struct Program {
 
     // The program that `words` spells, checked: indices in range, widths that fit. Throws std::invalid_argument.
     static Program decode(const std::vector<std::int64_t>& words);
+
+    // Floats of a register, `least` or more: a line of a matrix is not cut.
+    [[nodiscard]] std::size_t block(std::size_t least) const;
 
     // Whether columns are independent but for the products, so that threads may split them.
     [[nodiscard]] bool columns_split() const;

@@ -1,9 +1,11 @@
 // Reading a program: the only place where its numbers are not yet trusted.
 
+#include <algorithm>
 #include <bit>
 #include <stdexcept>
 
 #include "ifog/loop.hpp"
+#include "ifog/parts.hpp"
 
 namespace ifog {
 
@@ -97,6 +99,9 @@ Program Program::decode(const std::vector<std::int64_t>& words) {
         for (std::size_t k = 0; k < segments; ++k) {
             CodeSegment segment{};
             segment.width = in.size("width");
+            segment.lines = in.size("lines");
+            if (segment.lines == 0 || segment.width % segment.lines != 0)
+                throw std::invalid_argument("program: lines of a matrix have equal lengths");
             const std::size_t length = in.count("count of instructions");
             for (std::size_t n = 0; n < length; ++n) segment.code.push_back(read_instruction(in, places));
             stage.segments.push_back(std::move(segment));
@@ -147,6 +152,18 @@ void Call::cut(const std::vector<std::int64_t>& sizes) {
     steps = sizes.size();
 }
 
+// A pass over a matrix has few registers, and each of its instructions is set up anew for every block.
+constexpr std::size_t several_lines = 1024;
+
+std::size_t Program::block(std::size_t least) const {
+    for (const StageCode& stage : stages)
+        for (const CodeSegment& segment : stage.segments)
+            if (segment.matrix())
+                least = std::max({least, padded(segment.width / segment.lines, line),
+                                  registers > 6 ? std::size_t{0} : several_lines});
+    return least;
+}
+
 bool Program::columns_split() const {
     std::size_t width = 0;
     const auto same = [&width](std::size_t other) {
@@ -158,7 +175,7 @@ bool Program::columns_split() const {
         for (const ProductCode& product : stage.products)
             if (!same(product.columns)) return false;
         for (const CodeSegment& segment : stage.segments) {
-            if (!same(segment.width)) return false;
+            if (segment.matrix() || !same(segment.width)) return false;
             for (const Instruction& code : segment.code)
                 if (code.rowwise) return false;
         }

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "ifog/matrix.hpp"
 #include "ifog/memory.hpp"
 #include "ifog/packing.hpp"
 #include "ifog/parts.hpp"
@@ -12,8 +13,6 @@
 namespace ifog {
 
 namespace {
-
-constexpr std::size_t block_floats = 512; // of a register
 
 // Where a place lies at even and at odd steps.
 struct View {
@@ -31,8 +30,8 @@ struct View {
 
 // One thing to do at a step.
 struct Task {
-    enum class Kind : std::uint8_t { wait, product, elements, row } kind = Kind::wait;
-    std::size_t index = 0; // of a product or row operation
+    enum class Kind : std::uint8_t { wait, product, elements, row, matrix } kind = Kind::wait;
+    std::size_t index = 0; // of a product, row operation or pass over a matrix
     Elementwise function = nullptr;
     Tile out{}, a{}, b{}, c{};
     std::size_t rows = 0, columns = 0;
@@ -53,11 +52,17 @@ struct RowTask {
     std::ptrdiff_t first, second;
 };
 
+struct MatrixTask {
+    const CodeSegment* segment;
+    std::vector<MatrixStep> steps;
+};
+
 // What one thread does at even steps, or at odd ones.
 struct Script {
     std::vector<Task> tasks;
     std::vector<ProductTask> products;
     std::vector<RowTask> rows;
+    std::vector<MatrixTask> matrices;
 };
 
 } // namespace
@@ -66,6 +71,7 @@ struct Stepper::State {
     State(const Program& given_program, StepCall given_call, const Kernels& given_kernels)
         : program(given_program), call(std::move(given_call)), kernels(given_kernels),
           product(kernels.product(program.number)), by_columns(program.columns_split()),
+          block_floats(program.block(512)),
           packed(plan_packing(program, product, packed_bytes)), block(bytes()) {
         for (PackedWeights& p : packed) p.data = block.data() + reinterpret_cast<std::size_t>(p.data);
         std::memset(block.data() + packed_bytes, 0, bytes() - packed_bytes); // what pads operands must be finite
@@ -202,8 +208,12 @@ struct Stepper::State {
         for (std::size_t row = all.row; row < all.row_end; row += height) {
             const std::size_t rows = std::min(height, all.row_end - row);
             for (const CodeSegment& segment : stage.segments) {
-                if (segment.code.size() == 1 && segment.code[0].rowwise) {
+                if (segment.row_operation()) {
                     write_row_operation(script, segment.code[0], row, rows, parity);
+                    continue;
+                }
+                if (segment.matrix()) {
+                    for (std::size_t r = row; r < row + rows; ++r) write_matrix(script, segment, thread, parity, r);
                     continue;
                 }
                 const Range range = part(thread, segment.width);
@@ -243,6 +253,21 @@ struct Stepper::State {
                                width(code.out), width(code.a), width(code.b), code.first, code.second});
     }
 
+    void write_matrix(Script& script, const CodeSegment& segment, std::size_t thread, std::size_t parity,
+                      std::size_t row) const {
+        std::vector<char*> begins;
+        for (std::size_t i = 0; i < views.size(); ++i) {
+            const std::size_t own = i < program.registers ? thread * block_floats * 4 : 0;
+            begins.push_back(reinterpret_cast<char*>(views[i].tile(parity, row, 0).data) + own);
+        }
+        MatrixTask found{&segment, {}};
+        lay_out_matrix(segment, program, kernels, begins, found.steps);
+        Task& entry = script.tasks.emplace_back();
+        entry.kind = Task::Kind::matrix;
+        entry.index = script.matrices.size();
+        script.matrices.push_back(std::move(found));
+    }
+
     [[nodiscard]] Tile tile(const View& view, std::size_t parity, std::size_t row, std::size_t column) const {
         return view.tile(parity, row, view.operand ? product.spread(column) : column);
     }
@@ -252,6 +277,7 @@ struct Stepper::State {
     const Kernels& kernels;
     const Product& product;
     const bool by_columns;
+    const std::size_t block_floats; // of a register
     std::size_t packed_bytes = 0;
     std::vector<PackedWeights> packed;
     Block block;
@@ -323,6 +349,11 @@ void Stepper::step(std::size_t thread, std::size_t s, Barrier& barrier) const {
         case Task::Kind::row: {
             const RowTask& r = script.rows[task.index];
             r.function(r.out, r.a, r.b, r.rows, r.out_columns, r.a_columns, r.b_columns, r.first, r.second);
+            break;
+        }
+        case Task::Kind::matrix: {
+            const MatrixTask& m = script.matrices[task.index];
+            pass_over_matrix(*m.segment, m.steps, state_->block_floats);
             break;
         }
         }

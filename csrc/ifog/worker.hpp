@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ifog/loop.hpp"
+#include "ifog/matrix.hpp"
 #include "ifog/packing.hpp"
 #include "ifog/parts.hpp"
 #include "ifog/threads.hpp"
@@ -32,7 +33,8 @@ class Worker {
            Share rows, Part columns, bool by_columns, Barrier& barrier)
         : program_(program), call_(call), kernels_(kernels), product_(kernels.product(program.number)),
           packed_(packed), rows_(rows), columns_(columns), by_columns_(by_columns), barrier_(barrier),
-          views_(program.places.size()), block_(program.registers > 14 ? 256 : 512) {}
+          views_(program.places.size()), begins_(program.places.size()),
+          block_(program.block(program.registers > 14 ? 256 : 512)) {}
 
     // Bytes of the arrays that all threads of a column split share, and a thread of a row split has alone.
     [[nodiscard]] std::size_t step_bytes() const {
@@ -104,20 +106,21 @@ class Worker {
     void loop() {
         const bool has_products = std::any_of(program_.stages.begin(), program_.stages.end(),
                                               [](const StageCode& stage) { return !stage.products.empty(); });
+        if (!has_products) {
+            loop_over_rows();
+            return;
+        }
         for (std::size_t s = 0; s < call_.steps; ++s) {
-            const std::size_t t = call_.reverse ? call_.steps - 1 - s : s;
-            resolve(t, s);
-            active_ = rows_.below(call_.rows_of(t));
+            start_step(s);
             bool first = true;
             for (std::size_t i = 0; i < program_.stages.size(); ++i) {
                 const StageCode& stage = program_.stages[i];
                 // columns of other threads are read by products alone; a step forwards also overwrites in turn what
                 // products of the step before read
-                if (by_columns_ && has_products && (!stage.products.empty() || (first && !call_.reverse)))
-                    barrier_.wait();
+                if (by_columns_ && (!stage.products.empty() || (first && !call_.reverse))) barrier_.wait();
                 first = false;
                 for (std::size_t p = 0; p < stage.products.size(); ++p) multiply(stage.products[p], packed_index(i, p), s);
-                if (!stage.segments.empty()) interpret(stage);
+                interpret(stage, {0, active_});
             }
         }
     }
@@ -162,6 +165,30 @@ class Worker {
     }
     [[nodiscard]] Elementwise elementwise(Op op) const { return kernels_.elementwise[static_cast<std::size_t>(op)]; }
     [[nodiscard]] Part columns_of(std::size_t width) const { return by_columns_ && width > 1 ? columns_ : Part{0, width}; }
+
+    void start_step(std::size_t s) {
+        const std::size_t t = call_.reverse ? call_.steps - 1 - s : s;
+        resolve(t, s);
+        active_ = rows_.below(call_.rows_of(t));
+    }
+
+    // Without products rows have nothing to do with each other: a few go through all steps while their states stay in
+    // the second cache, then the next few.
+    void loop_over_rows() {
+        constexpr std::size_t cached = 1 << 19;
+        std::size_t bytes = 0, widest = 1;
+        for (const Place& place : program_.places) bytes += place.kind == PlaceKind::local ? 4 * row_width(place) : 0;
+        for (const Place& place : program_.places)
+            if (place.kind == PlaceKind::given || place.kind == PlaceKind::given_bf16) bytes += 4 * place.width;
+        for (const StageCode& stage : program_.stages) widest = std::max(widest, widest_of(stage));
+        const std::size_t few = std::max({std::size_t{1}, cached / std::max<std::size_t>(1, bytes), block_ / widest});
+        for (std::size_t row = 0; row < rows_.count; row += few)
+            for (std::size_t s = 0; s < call_.steps; ++s) {
+                start_step(s);
+                for (const StageCode& stage : program_.stages)
+                    interpret(stage, {row, std::min(row + few, active_)});
+            }
+    }
 
     // Products are numbered through all stages.
     [[nodiscard]] std::size_t packed_index(std::size_t stage, std::size_t product) const {
@@ -219,16 +246,24 @@ class Worker {
                           C + columns.begin, out.stride);
     }
 
-    void interpret(const StageCode& stage) {
+    [[nodiscard]] std::size_t widest_of(const StageCode& stage) const {
         std::size_t widest = 1;
         for (const CodeSegment& segment : stage.segments)
             widest = std::max(widest, columns_of(segment.width).size());
-        const std::size_t height = std::max<std::size_t>(1, block_ / widest);
-        for (std::size_t row = 0; row < active_; row += height) {
-            const std::size_t rows = std::min(height, active_ - row);
+        return widest;
+    }
+
+    void interpret(const StageCode& stage, Part part) {
+        const std::size_t height = std::max<std::size_t>(1, block_ / widest_of(stage));
+        for (std::size_t row = part.begin; row < part.end; row += height) {
+            const std::size_t rows = std::min(height, part.end - row);
             for (const CodeSegment& segment : stage.segments) {
-                if (segment.code.size() == 1 && segment.code[0].rowwise) {
+                if (segment.row_operation()) {
                     row_operation(segment.code[0], row, rows);
+                    continue;
+                }
+                if (segment.matrix()) {
+                    for (std::size_t r = row; r < row + rows; ++r) matrix(segment, r);
                     continue;
                 }
                 const Part columns = columns_of(segment.width);
@@ -236,6 +271,17 @@ class Worker {
                     elements(segment, row, rows, c, std::min(block_, columns.end - c));
             }
         }
+    }
+
+    void matrix(const CodeSegment& segment, std::size_t row) {
+        for (std::size_t i = 0; i < views_.size(); ++i) {
+            const PlaceKind kind = program_.places[i].kind;
+            const bool own = kind == PlaceKind::in_register || kind == PlaceKind::constant || kind == PlaceKind::total;
+            const std::ptrdiff_t at = own ? 0 : static_cast<std::ptrdiff_t>(row) * views_[i].stride;
+            begins_[i] = views_[i].data + at * static_cast<std::ptrdiff_t>(views_[i].element);
+        }
+        lay_out_matrix(segment, program_, kernels_, begins_, matrix_steps_);
+        pass_over_matrix(segment, matrix_steps_, block_);
     }
 
     void elements(const CodeSegment& segment, std::size_t row, std::size_t rows, std::size_t column,
@@ -272,6 +318,8 @@ class Worker {
     Barrier& barrier_;
     std::vector<View> views_;
     std::vector<char*> operands_;
+    std::vector<char*> begins_; // of this row, for a pass over a matrix
+    std::vector<MatrixStep> matrix_steps_;
     const std::size_t block_;
 };
 

@@ -132,6 +132,10 @@ static void accumulate(Tile out, Tile a, Tile, Tile, std::size_t rows, std::size
     add_rows<true>(out.data, a.data, a.stride, rows, columns);
 }
 
+static void accumulate_product(Tile out, Tile a, Tile b, Tile, std::size_t rows, std::size_t columns) {
+    add_rows<true, true>(out.data, a.data, a.stride, rows, columns, b.data, b.stride);
+}
+
 extern const Elementwise elementwise_table[];
 const Elementwise elementwise_table[] = {
     // arithmetic
@@ -145,7 +149,7 @@ const Elementwise elementwise_table[] = {
     tiles<Fma>, tiles<Fnma>,
     select,
     // rows that change width or type
-    tiles<Copy>, broadcast, load_bf16, store_bf16, tiles<RoundBf16>, accumulate};
+    tiles<Copy>, broadcast, load_bf16, store_bf16, tiles<RoundBf16>, accumulate, accumulate_product};
 static_assert(sizeof elementwise_table / sizeof *elementwise_table == static_cast<std::size_t>(Op::count));
 
 } // namespace ifog::IFOG_ISA

@@ -198,17 +198,21 @@ void check_select(const Kernels& table, const char* isa, std::size_t rows, std::
     if (!out.intact()) fail(isa, "broadcast", "wrote outside");
 }
 
-void check_accumulate(const Kernels& table, const char* isa, std::size_t rows, std::size_t columns) {
+// `b` has rows of its own, or one for all.
+void check_accumulate(const Kernels& table, const char* isa, Op op, std::size_t rows, std::size_t columns, bool one) {
+    const bool products = op == Op::accumulate_product;
+    const char* name = products ? "accumulate_product" : "accumulate";
     const auto tight = static_cast<std::ptrdiff_t>(columns);
-    Canvas a(rows, columns, tight + 2), out(1, columns, 0);
-    a.fill(0, 1), out.fill(0, 1);
+    Canvas a(rows, columns, tight + 2), b(one ? 1 : rows, columns, one ? 0 : tight + 3), out(1, columns, 0);
+    a.fill(0, 1), b.fill(0, 1), out.fill(0, 1);
     std::vector<double> want(out.at(0), out.at(0) + columns);
     for (std::size_t i = 0; i < rows; ++i)
-        for (std::size_t j = 0; j < columns; ++j) want[j] += a.at(i)[j];
-    call(table, Op::accumulate, out.tile(), a.tile(), {}, {}, rows, columns);
+        for (std::size_t j = 0; j < columns; ++j)
+            want[j] += a.at(i)[j] * static_cast<double>(products ? b.at(one ? 0 : i)[j] : 1);
+    call(table, op, out.tile(), a.tile(), b.tile(), {}, rows, columns);
     for (std::size_t j = 0; j < columns; ++j)
-        if (!(std::fabs(out.at(0)[j] - want[j]) < 2e-6)) fail(isa, "accumulate", "values");
-    if (!out.intact()) fail(isa, "accumulate", "wrote outside");
+        if (!(std::fabs(out.at(0)[j] - want[j]) < 2e-6)) fail(isa, name, "values");
+    if (!out.intact()) fail(isa, name, "wrote outside");
 }
 
 // Strides count bf16 on one side and floats on the other.
@@ -240,7 +244,9 @@ void check_other_shapes(const Kernels& table, const char* isa) {
     for (const std::size_t rows : row_counts)
         for (const std::size_t columns : column_counts) {
             check_select(table, isa, rows, columns);
-            check_accumulate(table, isa, rows, columns);
+            check_accumulate(table, isa, Op::accumulate, rows, columns, false);
+            for (const bool one : {false, true})
+                check_accumulate(table, isa, Op::accumulate_product, rows, columns, one);
             for (const std::size_t gap : {std::size_t{0}, std::size_t{3}}) check_bf16(table, isa, rows, columns, gap);
         }
 }

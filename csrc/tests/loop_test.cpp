@@ -30,7 +30,7 @@ Words elman(std::size_t H) {
         1, n, n,                                                        // one weight
         1,                                                              // one stage
         1, 4, n, 1, 2, 0, 0,                                            // place 4 = weight 0 times place 2
-        1, n, 3,                                                        // one segment of three instructions
+        1, n, 1, 3,                                                     // one segment of three instructions
         0, op(Op::add), 0, 1, 4, 1, 0, 0,                               // register = a + W h
         0, op(Op::tanh), 3, 0, 0, 0, 0, 0,                              // h' = tanh(register)
         0, op(Op::accumulate), 5, 3, 3, 3, 0, 0,                        // total += h'

@@ -27,6 +27,13 @@ Line expected(RowOp op, const Line& a, const Line& b, std::size_t first, std::si
             out.push_back(op == RowOp::row_sum ? static_cast<float>(sum) : most);
         }
         break;
+    case RowOp::dot:
+        for (std::size_t g = 0; g < first; ++g) {
+            double sum = 0;
+            for (std::size_t j = g * run; j < (g + 1) * run; ++j) sum += static_cast<double>(a[j]) * b[j];
+            out.push_back(static_cast<float>(sum));
+        }
+        break;
     case RowOp::repeat:
         for (const float x : a) out.insert(out.end(), first, x);
         break;
@@ -55,8 +62,9 @@ Line expected(RowOp op, const Line& a, const Line& b, std::size_t first, std::si
 
 void check_rowwise(const Kernels& table, const char* isa, RowOp op, const char* name, std::size_t rows,
                    std::size_t columns, std::size_t first, std::size_t second) {
-    const bool grouped = op == RowOp::row_sum || op == RowOp::row_max || op == RowOp::tile_sum;
-    const std::size_t width = grouped ? columns * first : columns, other = columns / 2 + 1;
+    const bool products = op == RowOp::dot;
+    const bool grouped = op == RowOp::row_sum || op == RowOp::row_max || op == RowOp::tile_sum || products;
+    const std::size_t width = grouped ? columns * first : columns, other = products ? width : columns / 2 + 1;
     Canvas a(rows, width, static_cast<std::ptrdiff_t>(width) + 3), b(rows, other, static_cast<std::ptrdiff_t>(other));
     a.fill(-4, 4), b.fill(5, 6);
     if (op == RowOp::row_max) a.at(rows - 1)[width / 2] = nan;
@@ -68,7 +76,7 @@ void check_rowwise(const Kernels& table, const char* isa, RowOp op, const char* 
                                                 static_cast<std::ptrdiff_t>(second));
     for (std::size_t i = 0; i < rows; ++i) {
         const Line want = expected(op, line(a, i), line(b, i), first, second), got = line(out, i);
-        const double bound = grouped && op != RowOp::row_max ? 2e-6 * static_cast<double>(width) : 0;
+        const double bound = grouped && op != RowOp::row_max ? (products ? 2e-5 : 2e-6) * static_cast<double>(width) : 0;
         for (std::size_t j = 0; j < out_columns; ++j)
             if (std::isnan(want[j]) ? !std::isnan(got[j]) : !(std::fabs(got[j] - want[j]) <= bound))
                 return fail(isa, name, "values");
@@ -83,6 +91,7 @@ void check_all(const Kernels& table, const char* isa, std::size_t rows, std::siz
         check_rowwise(table, isa, RowOp::repeat, "repeat", rows, columns, times, 0);
         check_rowwise(table, isa, RowOp::tile, "tile", rows, columns, times, 0);
         check_rowwise(table, isa, RowOp::tile_sum, "tile_sum", rows, columns, times, 0);
+        check_rowwise(table, isa, RowOp::dot, "dot", rows, columns, times, 0);
         check_rowwise(table, isa, RowOp::part, "part", rows, columns, columns / (times + 1), columns);
         check_rowwise(table, isa, RowOp::pad, "pad", rows, columns, times - 1, 17 * (times - 1));
     }

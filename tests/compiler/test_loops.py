@@ -110,6 +110,6 @@ def _product_outputs(words: tuple[int, ...]) -> set[int]:
             at += 3 + 3 * words[at + 2]  # operands of three
         segments, at = words[at], at + 1
         for _ in range(segments):
-            at += 2 + 8 * words[at + 1]  # instructions of eight
+            at += 3 + 8 * words[at + 2]  # instructions of eight
     assert at == len(words)
     return found

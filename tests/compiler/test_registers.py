@@ -49,7 +49,7 @@ def read(code: Code) -> Read:
             for _ in range(3 * terms):
                 next(words)
         for _ in range(next(words)):
-            _, length = next(words), next(words)
+            _, _, length = next(words), next(words), next(words)
             for _ in range(length):
                 rowwise, op, out, a, b, c, _, _ = (next(words) for _ in range(8))
                 found.append(Instruction((ROWWISE if rowwise else ELEMENTWISE)[op], out, (a, b, c)))

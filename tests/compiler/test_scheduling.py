@@ -7,9 +7,11 @@ import pytest
 from ifog.compiler.graph import Node
 from ifog.compiler.scheduling import schedule
 
+ATTRIBUTES = {"product": ("W", False), "row_sum": (1,)}
+
 
 def nodes(*described: tuple) -> list[Node]:
-    return [Node(op, args, size, ("W", False) if op == "product" else ()) for op, args, size in described]
+    return [Node(op, args, size, ATTRIBUTES.get(op, ())) for op, args, size in described]
 
 
 def test_elementwise_operations_of_one_width_share_a_segment_and_others_do_not() -> None:

@@ -14,6 +14,8 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from agreement import assert_agrees, case
+from ifog.compiler import passes
+from ifog.compiler.loops import lower
 from ifog.compiler.planning import plan
 from ifog.compiler.precision import PRECISIONS, Precision
 from ifog.kernels import available, backends
@@ -24,8 +26,27 @@ pytestmark = pytest.mark.skipif(not available(), reason="the engine is not built
 CELLS = int(os.environ.get("IFOG_EXAMPLES", "250"))
 
 
+@pytest.fixture
+def small_matrices(monkeypatch: pytest.MonkeyPatch):
+    """Rows of few numbers are walked as matrices, which only long ones are otherwise."""
+    monkeypatch.setattr(passes, "SMALLEST", 2)
+    monkeypatch.setattr(passes, "NARROWEST", 2)
+    lower.cache_clear()
+    yield
+    lower.cache_clear()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_so_it_does_where_rows_are_walked_as_matrices(precision: Precision, small_matrices: None) -> None:
+    _check_random_cells(precision)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_engine_agrees_with_the_reference_on_random_cells(precision: Precision) -> None:
+    _check_random_cells(precision)
+
+
+def _check_random_cells(precision: Precision) -> None:
     seen: set[Any] = set()
     refused: dict[str, int] = {}
     flags = st.booleans()

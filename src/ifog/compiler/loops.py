@@ -6,6 +6,7 @@ Takes a `Plan`, gives `Loops`. Never touches tensors.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -357,4 +358,4 @@ def _in_loop(gradients: Gradients, d: int) -> bool:
 
 
 def _with_nodes(scheduled: Schedule, step: Step) -> Schedule:
-    return Schedule(tuple(step.nodes), scheduled.stages)
+    return dataclasses.replace(scheduled, nodes=tuple(step.nodes))

@@ -218,9 +218,13 @@ def recomputable(plan: Plan, needed: Iterable[int]) -> tuple[tuple[int, ...], tu
     if plan.fused:  # where saved values take the place of the products they came from
         available -= set(plan.sequences_of_products)
     available.update(i for s in graph.states for i in (s.node, s.next))
+    wanted = set(needed)
+    for i in range(max(wanted, default=-1), -1, -1):
+        if i in wanted - available and graph.nodes[i].op in ("repeat", "tile"):  # what it repeats is shorter
+            wanted.add(graph.nodes[i].args[0])
     saved: list[int] = []
     recomputed: list[int] = []
-    for i in sorted(set(needed) - available):
+    for i in sorted(wanted - available):
         missing = sorted(_ancestors(graph.nodes, i, available))
         if any(graph.nodes[j].op == "product" for j in missing):
             saved.append(i)

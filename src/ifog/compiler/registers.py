@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ifog.compiler.blocks import Block
 from ifog.compiler.graph import matrices
-from ifog.compiler.operations import OPERATIONS
+from ifog.compiler.passes import Pass
 from ifog.compiler.precision import Precision
-from ifog.compiler.scheduling import Schedule
+from ifog.compiler.scheduling import Position, Schedule
 from ifog.compiler.spelling import Code, Given, Instruction, Kind, Place, ProductCode, Segment, Virtual, Weight, spell
 
-__all__ = ["Traffic", "emit"]
+__all__ = ["Emitter", "Traffic", "emit"]
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,28 @@ class Traffic:
 
 def emit(schedule: Schedule, traffic: Traffic) -> Code:
     """The code of one step."""
-    return _Emitter(schedule, traffic).run()
+    return Emitter(schedule, traffic).run()
 
 
-class _Emitter:
+class Emitter:
+    """Decides, value by value, and writes the stages; `Block` writes what shares a pass.
+
+    Attributes:
+        nodes: All nodes of the schedule.
+        position: When each value is computed.
+        passes: Which values share a pass.
+        read_by_products: What matrix products read.
+        stores: By value, the arrays that it is written to.
+        totals: By value, the sums that it is added to.
+        homes: By value, the array that it is computed into; None: a register, or where the argument of a view lies.
+        fused: By sum, the product that is computed as part of it.
+        virtuals: How many registers there are so far.
+    """
+
     def __init__(self, schedule: Schedule, traffic: Traffic) -> None:
         self.schedule, self.traffic = schedule, traffic
         self.nodes = schedule.nodes
-        self.position = schedule.position
+        self.position, self.passes = schedule.position, schedule.passes
         self.read_by_products = {a for stage in schedule.stages for p in stage.products for a in self.nodes[p].args}
         self.stores: dict[int, list[Given]] = {}
         for value, given in traffic.stores:
@@ -88,9 +103,14 @@ class _Emitter:
                 continue
             if traffic.packed and traffic.converts and self._product(value):  # which writes whole tiles of rows
                 continue
-            if self.schedule.last_use(leaf) <= self.position[value]:
+            if self.schedule.last_use(leaf) <= self._written(value):
                 self.replaces[value] = k
         return found
+
+    def _written(self, n: int) -> Position:
+        """When the memory of a value changes: of what a pass over a matrix leaves, as soon as the pass begins."""
+        here = self.position[n]
+        return here._replace(place=-1) if n in self.passes.reductions else here
 
     def _home(self, n: int) -> Place | None:
         """The array of a computed value, or None: a register will do."""
@@ -104,9 +124,12 @@ class _Emitter:
                 return (Kind.GIVEN, node.size, given)
         if n in self.read_by_products and not self.traffic.converts:
             return (Kind.OPERAND, node.size, n)
-        elsewhere = any(self.position[u][:2] != here[:2] for u in self.schedule.uses.get(n, ()) if not self._product(u))
+        uses = self.schedule.uses.get(n, ())
+        elsewhere = n not in self.passes.views and any(
+            self.position[u][:2] != here[:2] for u in uses if not self._product(u)
+        )
         moved = any(n == v and self.replaces.get(v) != k for k, (_, v) in enumerate(self.traffic.carried))
-        rowwise = not OPERATIONS[node.op].elementwise
+        rowwise = n not in self.passes.of or n in self.passes.reductions
         return (Kind.LOCAL, node.size, n) if elsewhere or moved or rowwise else None
 
     def _product(self, n: int) -> bool:
@@ -116,7 +139,7 @@ class _Emitter:
         """Whether a value can't be written yet, because another that shares its memory is still read in the segment."""
         if given.memory is None:
             return False
-        here = self.position[n]
+        here = self._written(n)
         for m, source in self.traffic.sources.items():
             if source.memory == given.memory:
                 last = self.schedule.last_use(m)
@@ -130,29 +153,36 @@ class _Emitter:
         found: dict[int, int] = {}
         for n in self.position:
             node = self.nodes[n]
-            if node.op not in ("add", "sub"):
+            if n in self.passes.reductions:
+                args = node.args if node.op in ("row_sum", "tile_sum") else ()
+            elif node.op not in ("add", "sub") or node.args[0] == node.args[1]:
                 continue
-            for a in reversed(node.args) if node.op == "sub" else node.args:
-                if (
-                    self.nodes[a].op == "mul"
-                    and (node.op == "add" or a == node.args[1])
-                    and node.args[0] != node.args[1]
-                    and a in self.position
-                    and self.position[a][:2] == self.position[n][:2]
-                    and self.nodes[a].size == node.size
-                    and self.schedule.uses[a] == [n]
-                    and self.homes[a] is None
-                    and a not in self.stores
-                    and a not in self.totals
-                    and not any(a == v for _, v in (*self.traffic.carried, *self.traffic.operands))
-                ):
+            else:
+                args = node.args if node.op == "add" else node.args[1:]
+                args = [a for a in args if self.nodes[a].size == node.size]
+            for a in args:
+                if self._only_for(a, n):
                     found[n] = a
                     break
         return found
 
+    def _only_for(self, a: int, n: int) -> bool:
+        """Whether value `a` is a product that is computed for value `n` alone, in the same segment."""
+        return (
+            self.nodes[a].op == "mul"
+            and a in self.position
+            and self.position[a][:2] == self.position[n][:2]
+            and self.schedule.uses[a] == [n]
+            and self.homes[a] is None
+            and a not in self.stores
+            and a not in self.totals
+            and not any(a == v for _, v in (*self.traffic.carried, *self.traffic.operands))
+        )
+
     # code
 
     def run(self) -> Code:
+        """The code of all stages."""
         stages: list[tuple[tuple[int, ...], list[Segment]]] = []
         for s, stage in enumerate(self.schedule.stages):
             stages.append((stage.products, self._segments(s)))
@@ -183,27 +213,27 @@ class _Emitter:
     def _segments(self, s: int) -> list[Segment]:
         stage = self.schedule.stages[s]
         found: list[Segment] = []
-        wanted = [p for p in stage.products if self._duties(p)]
+        wanted = [p for p in stage.products if self.duties(p)]
         for nodes in stage.segments:
-            if not OPERATIONS[self.nodes[nodes[0]].op].elementwise:
+            if nodes[0] not in self.passes.of:
                 found += self._row_operation(nodes[0])
                 continue
-            block = _Block(self, self.nodes[nodes[0]].size)
+            block = Block(self, self.passes.of[nodes[0]])
             for p in [p for p in wanted if self.nodes[p].size == block.width]:
                 wanted.remove(p)
                 block.deliver(p)
             for n in nodes:
                 block.compute(n)
-            found.append(block.finish())
+            found += block.finish()
         for width in dict.fromkeys(self.nodes[p].size for p in wanted):
-            block = _Block(self, width)
+            block = Block(self, Pass(width))
             for p in wanted:
                 if self.nodes[p].size == width:
                     block.deliver(p)
-            found.insert(0, block.finish())
+            found = block.finish() + found
         return found
 
-    def _duties(self, n: int) -> bool:
+    def duties(self, n: int) -> bool:
         """Whether a value has to be written to more than its home."""
         carries = any(v == n for _, v in self.traffic.operands)
         return n in self.stores or n in self.totals or carries or n in self.read_by_products
@@ -213,44 +243,49 @@ class _Emitter:
         found: list[Segment] = []
         args: list[Place | Virtual | int] = []
         for a in node.args:
-            place = self.place(a)
-            if place[0] == Kind.GIVEN_BF16:
-                block = _Block(self, place[1])
-                widened: Place = (Kind.LOCAL, place[1], ("widened", a))
-                block.code.append(Instruction("load_bf16", widened, [place]))
-                found.append(block.finish())
-                place = widened
+            place, widened = self.floats(a)
+            found += widened
             args.append(place)
         home = self.homes[n]
         assert home is not None
         attributes = tuple(int(str(v)) for v in node.attributes)
-        found.append(Segment(node.size, [Instruction(node.op, home, args, attributes)]))
-        if self._duties(n):
-            block = _Block(self, node.size)
+        found.append(Segment(Pass(node.size), [Instruction(node.op, home, args, attributes)]))
+        return found + self.delivered(n)
+
+    def floats(self, n: int) -> tuple[Place, list[Segment]]:
+        """Where a value lies as floats, and what has to be done before that they lie there."""
+        place = self.place(n)
+        if place[0] != Kind.GIVEN_BF16:
+            return place, []
+        widened: Place = (Kind.LOCAL, place[1], ("widened", n))
+        return widened, [Segment(Pass(place[1]), [Instruction("load_bf16", widened, [place])])]
+
+    def delivered(self, n: int) -> list[Segment]:
+        """Writes a value that is in its home to where else it has to be."""
+        block = Block(self, Pass(self.nodes[n].size))
+        if self.duties(n):
             block.deliver(n)
-            if block.code:
-                found.append(block.finish())
-        return found
+        return block.finish()
 
     def _given_operands(self) -> list[Segment]:
         """Copies, for the products, of given arrays that they can't read as they are."""
-        blocks: dict[int, _Block] = {}
+        blocks: dict[int, Block] = {}
         for a in sorted(self.read_by_products):
             if self.traffic.converts and a not in self.position and a not in self.previous:
                 width = self.nodes[a].size
-                block = blocks.setdefault(width, _Block(self, width))
+                block = blocks.setdefault(width, Block(self, Pass(width)))
                 block.code.append(Instruction("store_bf16", (Kind.OPERAND, width, a), [block.read(a)]))
-        return [b.finish() for b in blocks.values()]
+        return [s for b in blocks.values() for s in b.finish()]
 
     def _carry(self) -> list[Segment]:
         """What is still to be moved to the next step: first everything is read, then everything is written."""
-        blocks: dict[int, _Block] = {}
+        blocks: dict[int, Block] = {}
         moves: dict[int, list[Instruction]] = {}
         for k, (leaf, value) in enumerate(self.traffic.carried):
             if self.replaces.get(value) == k:
                 continue
             width = self.nodes[leaf].size
-            block = blocks.setdefault(width, _Block(self, width))
+            block = blocks.setdefault(width, Block(self, Pass(width)))
             register = block.register()
             block.code.append(Instruction("copy", register, [block.read(value)]))
             move = Instruction("copy", (Kind.LOCAL, width, ("carried", k)), [register])
@@ -258,22 +293,22 @@ class _Emitter:
         for leaf, value in self.traffic.operands:
             if value not in self.position:  # else it was stored when it was computed
                 width = self.nodes[leaf].size
-                block = blocks.setdefault(width, _Block(self, width))
+                block = blocks.setdefault(width, Block(self, Pass(width)))
                 store = Instruction("store_bf16", (Kind.OPERAND, width, leaf), [block.read(value)])
                 moves.setdefault(width, []).append(store)
         for value, given in self.traffic.stores:
             if value not in self.position:
                 width = self.nodes[value].size
-                block = blocks.setdefault(width, _Block(self, width))
+                block = blocks.setdefault(width, Block(self, Pass(width)))
                 block.store(value, given)
         for value, what in self.traffic.totals:
             if value not in self.position:
                 width = self.nodes[value].size
-                block = blocks.setdefault(width, _Block(self, width))
+                block = blocks.setdefault(width, Block(self, Pass(width)))
                 block.code.append(Instruction("accumulate", (Kind.TOTAL, width, what), [block.read(value)]))
         for width, block in blocks.items():
             block.code += moves.get(width, ())
-        return [b.finish() for b in blocks.values()]
+        return [s for b in blocks.values() for s in b.finish()]
 
     def place(self, n: int) -> Place:
         """The array or number where a value is found outside of the segment that computed it."""
@@ -288,82 +323,3 @@ class _Emitter:
         home = self.homes.get(n)
         assert home is not None, f"value {n} ({node.op}) is read where it is not kept"
         return home
-
-
-class _Block:
-    """A segment being written: values in registers, arrays read at most once where reading converts."""
-
-    def __init__(self, emitter: _Emitter, width: int) -> None:
-        self.emitter, self.width = emitter, width
-        self.code: list[Instruction] = []
-        self.late: list[Instruction] = []
-        self.here: dict[int, Place | Virtual] = {}
-
-    def register(self) -> Virtual:
-        """A new register."""
-        self.emitter.virtuals += 1
-        return Virtual(self.emitter.virtuals)
-
-    def read(self, n: int) -> Place | Virtual:
-        """Where an instruction finds value `n`, converted and spread over the columns if need be."""
-        if n in self.here:
-            return self.here[n]
-        place = self.emitter.place(n)
-        if place[0] == Kind.GIVEN_BF16:
-            register = self.register()
-            self.code.append(Instruction("load_bf16", register, [place]))
-            self.here[n] = register
-        elif place[1] == 1 and self.width > 1 and place[0] != Kind.CONSTANT:
-            register = self.register()
-            self.code.append(Instruction("broadcast", register, [place]))
-            self.here[n] = register
-        else:
-            self.here[n] = place
-        return self.here[n]
-
-    def compute(self, n: int) -> None:
-        """Value `n` into its home or a register, and everywhere else it has to be."""
-        emitter, node = self.emitter, self.emitter.nodes[n]
-        if n in emitter.fused.values():
-            return
-        op, args = node.op, list(node.args)
-        if n in emitter.fused:
-            inner = emitter.fused[n]
-            rest = args[0] if args[1] == inner else args[1]
-            op, args = ("fma" if op == "add" else "fnma"), [*emitter.nodes[inner].args, rest]
-        if op == "select":  # the condition is one column for all, as it lies in its array
-            condition = self.read(args[0]) if self.width == 1 else emitter.place(args[0])
-            operands: list[Place | Virtual | int] = [condition, *(self.read(a) for a in args[1:])]
-        else:
-            operands = [self.read(a) for a in args]
-        home = emitter.homes[n]
-        out = self.register() if home is None else home
-        self.code.append(Instruction(op, out, operands))
-        self.here[n] = out
-        self.deliver(n)
-
-    def deliver(self, n: int) -> None:
-        """Writes a value that is here, or in its home, to where else it is wanted."""
-        emitter = self.emitter
-        for given in emitter.stores.get(n, ()):
-            if emitter.homes.get(n) != (Kind.GIVEN, emitter.nodes[n].size, given):
-                self.store(n, given)
-        for what in emitter.totals.get(n, ()):
-            self.code.append(Instruction("accumulate", (Kind.TOTAL, self.width, what), [self.read(n)]))
-        if emitter.traffic.converts:
-            if n in emitter.read_by_products:
-                self.code.append(Instruction("store_bf16", (Kind.OPERAND, self.width, n), [self.read(n)]))
-            for leaf, value in emitter.traffic.operands:
-                if value == n:
-                    self.code.append(Instruction("store_bf16", (Kind.OPERAND, self.width, leaf), [self.read(n)]))
-
-    def store(self, n: int, given: Given) -> None:
-        """Writes a value to an array of the caller's, at the end of the segment if its memory is still read."""
-        kind, op = (Kind.GIVEN_BF16, "store_bf16") if given.half else (Kind.GIVEN, "copy")
-        wait = n in self.emitter.position and self.emitter.must_wait(n, given)
-        instruction = Instruction(op, (kind, self.width, given), [self.read(n)])
-        (self.late if wait else self.code).append(instruction)
-
-    def finish(self) -> Segment:
-        """The segment."""
-        return Segment(self.width, self.code + self.late)

@@ -1,6 +1,6 @@
 """Decide in which order one step computes its values, and which of them can share a pass over the row.
 
-Owns the cut of a step's stages into segments: runs of elementwise operations of one width, and single row operations.
+Owns the cut of a step's stages into segments: runs of operations that share a pass, and single row operations.
 Takes nodes and stages, gives a `Schedule`. Never decides where a value is kept.
 """
 
@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ifog.compiler.graph import Node
-from ifog.compiler.operations import OPERATIONS
+from ifog.compiler.passes import Pass, Passes, passes
 
 __all__ = ["Position", "Schedule", "Scheduled", "schedule"]
 
@@ -38,6 +38,7 @@ class Schedule:
 
     nodes: tuple[Node, ...]
     stages: tuple[Scheduled, ...]
+    passes: Passes
 
     @cached_property
     def position(self) -> dict[int, Position]:
@@ -63,11 +64,14 @@ class Schedule:
         return max((self._read(n) for n in self.uses.get(value, ())), default=Position(-1, 0, 0))
 
     def _read(self, n: int) -> Position:
-        """When `n` reads its arguments: a product may be computed by the one sum that reads it."""
+        """When `n` reads its arguments: a product may be computed by the one sum that reads it, a view is no work."""
         here = self.position[n]
+        if n in self.passes.views:
+            return max(here, self.last_use(n))
         if self.nodes[n].op == "mul" and len(users := self.uses.get(n, ())) == 1:
             there = self.position[users[0]]
-            if there[:2] == here[:2] and self.nodes[users[0]].op in ("add", "sub"):
+            sums = self.nodes[users[0]].op in ("add", "sub") or users[0] in self.passes.reductions
+            if there[:2] == here[:2] and sums:
                 return there
         return here
 
@@ -87,11 +91,13 @@ def schedule(
     for n in _in_order(nodes, stage_of):
         programs[stage_of[n]].append(n)
     known = set(given)
+    shared = passes(nodes, list(stage_of), {a for products, _ in stages for p in products for a in nodes[p].args})
     found: list[Scheduled] = []
     for (products, _), program in zip(stages, programs, strict=True):
         known.update(products)
-        found.append(Scheduled(tuple(products), _segments(nodes, program, known)))
-    return Schedule(tuple(nodes), tuple(s for s in found if s.products or s.segments))
+        segments = _late_in_matrices(nodes, _segments(nodes, program, known, shared), shared)
+        found.append(Scheduled(tuple(products), segments))
+    return Schedule(tuple(nodes), tuple(s for s in found if s.products or s.segments), shared)
 
 
 def _late(
@@ -139,28 +145,66 @@ def _in_order(nodes: Sequence[Node], members: Collection[int]) -> list[int]:
     return order
 
 
-def _segments(nodes: Sequence[Node], program: Sequence[int], known: set[int]) -> tuple[tuple[int, ...], ...]:
-    """Takes, again and again, all operations of one width that can be computed; extends `known`."""
+def _segments(
+    nodes: Sequence[Node], program: Sequence[int], known: set[int], shared: Passes
+) -> tuple[tuple[int, ...], ...]:
+    """Takes, again and again, all operations of one pass that can be computed; extends `known`."""
     waiting = list(program)
     found: list[tuple[int, ...]] = []
     while waiting:
         segment: list[int] = []
-        width = None
-        for n in waiting:
-            elementwise = OPERATIONS[nodes[n].op].elementwise
-            if any(a not in known for a in nodes[n].args):
-                continue
-            if not elementwise:
-                if not segment:
-                    segment, width = [n], -1
-                    known.add(n)
-                continue
-            if width in (None, nodes[n].size):
-                segment.append(n)
-                width = nodes[n].size
-                known.add(n)
+        # a pass over a matrix waits until all is there that short rows can give: it is long, and better made once
+        for matrices in (False, True):
+            segment = segment or _segment(nodes, waiting, known, shared, matrices)
         assert segment, f"values {waiting} wait for what is never computed"
         taken = set(segment)
         waiting = [n for n in waiting if n not in taken]
         found.append(tuple(segment))
     return tuple(found)
+
+
+def _segment(
+    nodes: Sequence[Node], waiting: Sequence[int], known: set[int], shared: Passes, matrices: bool
+) -> list[int]:
+    """The operations of the first pass that can begin."""
+    segment: list[int] = []
+    current: Pass | None = None
+    ends: set[int] = set()  # values that are there once the pass is over
+    for n in waiting:
+        wanted = shared.of.get(n)
+        if any(a not in known or a in ends for a in nodes[n].args):
+            continue
+        if wanted is not None and (wanted.lines > 1) != matrices:
+            continue
+        if wanted is None:
+            if not segment and not matrices:
+                known.add(n)
+                return [n]
+            continue
+        if current in (None, wanted):
+            current = wanted
+            segment.append(n)
+            known.add(n)
+            if n in shared.reductions:
+                ends.add(n)
+    return segment
+
+
+def _late_in_matrices(
+    nodes: Sequence[Node], segments: tuple[tuple[int, ...], ...], shared: Passes
+) -> tuple[tuple[int, ...], ...]:
+    """Segments with what only a later pass over a matrix reads moved to that pass: it need not be kept until then."""
+    where = {n: k for k, segment in enumerate(segments) for n in segment}
+    order = [n for segment in segments for n in segment]
+    users: dict[int, list[int]] = {}
+    for n in order:
+        for a in nodes[n].args:
+            users.setdefault(a, []).append(n)
+    for n in reversed(order):
+        mine = shared.of.get(n)
+        if mine is None or mine.lines == 1 or n in shared.reductions or n not in users:
+            continue
+        if all(shared.of.get(u) == mine for u in users[n]):
+            where[n] = min(where[u] for u in users[n])
+    moved = (tuple(n for n in order if where[n] == k) for k in range(len(segments)))
+    return tuple(s for s in moved if s)

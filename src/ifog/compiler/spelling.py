@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from ifog.compiler.passes import Pass
 from ifog.compiler.precision import PRECISIONS, Precision
 
 __all__ = [
@@ -64,8 +65,9 @@ ELEMENTWISE = [
     "store_bf16",
     "round_bf16",
     "accumulate",
+    "accumulate_product",
 ]
-ROWWISE = ["row_sum", "row_max", "repeat", "tile", "tile_sum", "part", "pad", "concat"]
+ROWWISE = ["row_sum", "row_max", "repeat", "tile", "tile_sum", "part", "pad", "concat", "dot"]
 
 
 class Kind(IntEnum):
@@ -139,9 +141,9 @@ class Instruction:
 
 @dataclass
 class Segment:
-    """Instructions whose results have one width."""
+    """Instructions of one pass."""
 
-    width: int
+    shape: Pass
     code: list[Instruction] = field(default_factory=list[Instruction])
 
 
@@ -205,7 +207,7 @@ class _Speller:
         return words
 
     def _segment(self, segment: Segment) -> list[int]:
-        words = [segment.width, len(segment.code)]
+        words = [*segment.shape, len(segment.code)]
         for i in segment.code:
             rowwise = i.op in ROWWISE
             args = [self._place(a) for a in i.args]

@@ -98,8 +98,9 @@ SEQUENCE_TASKS = (
     ),
     Recipe(
         "adding-gru", "two marked numbers among 600, GRU of 128", "Hochreiter and Schmidhuber (1997)",
-        None, "rmse", (0.0, 0.0316), 18, MADE,
-        learned("regress", added(20_000, 600), "rmse", cell="gru", epochs=4, learning_rate=2e-3, hidden_size=128,
+        # its gates begin half open, which forgets in a few steps: it takes twice as long to find out as the LSTM
+        None, "rmse", (0.0, 0.0316), 24, MADE,
+        learned("regress", added(20_000, 600), "rmse", cell="gru", epochs=8, learning_rate=2e-3, hidden_size=128,
                 batch_size=50, **READING),
     ),
     Recipe(
