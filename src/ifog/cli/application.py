@@ -35,6 +35,7 @@ from ifog.cli import (
     tune,
 )
 from ifog.cli.console import fail, say
+from ifog.cli.waiting import patient
 from ifog.errors import IfogError
 
 __all__ = ["app"]
@@ -100,15 +101,15 @@ def _tune() -> None:
 
 
 app.command("resume")(resume.resume)
-app.command("eval")(evaluate.evaluate)
-app.command("predict")(predict.predict)
+app.command("eval")(patient(evaluate.evaluate))
+app.command("predict")(patient(predict.predict))
 app.command("sample")(sample.sample)
-app.command("inspect")(inspect.inspect)
-app.command("detect")(detect.detect)
-app.command("gates")(gates.gates)
-app.command("gradients")(gradients.gradients)
-app.command("errors")(errors.errors)
-app.command("doctor")(doctor.doctor)
+app.command("inspect")(patient(inspect.inspect))
+app.command("detect")(patient(detect.detect))
+app.command("gates")(patient(gates.gates))
+app.command("gradients")(patient(gradients.gradients))
+app.command("errors")(patient(errors.errors))
+app.command("doctor")(patient(doctor.doctor))
 app.command("make")(make.make)
 app.command("make-pairs")(pairs.make_pairs)
 app.command("eval-gpt2")(gpt2.evaluate_gpt2)

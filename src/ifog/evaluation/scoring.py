@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ifog.errors import ConfigError, DataError
+from ifog.tracking import tracked
 
 __all__ = ["Chunk", "RecurrentScorer", "Scorer", "chunks", "evaluating", "score", "vocabulary_size"]
 
@@ -131,7 +132,7 @@ def chunks(model: nn.Module, ids: NDArray[Any], size: int, start: int | None) ->
         first, before = 1, int(ids[0])
     else:
         return
-    for begin in range(first, len(ids), size):
+    for begin in tracked(range(first, len(ids), size), "judging"):
         targets = np.asarray(ids[begin : begin + size], dtype=np.int64)
         _check(targets, begin, vocabulary)
         inputs = np.empty_like(targets)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ifog.errors import ConfigError, DataError, RunError
 from ifog.examples.columns import Examples
+from ifog.tracking import tracked
 
 __all__ = ["ExampleBatches", "in_batches"]
 
@@ -128,7 +129,7 @@ def in_batches(
         by: The ragged column whose lengths are kept together.
     """
     order = np.argsort(_lengths(examples, by), kind="stable")
-    for start in range(0, len(order), batch_size):
+    for start in tracked(range(0, len(order), batch_size), "judging"):
         rows = order[start : start + batch_size]
         yield rows, examples.batch(rows)
 

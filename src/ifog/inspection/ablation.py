@@ -29,6 +29,7 @@ from ifog.inspection.labels import Source
 from ifog.inspection.watching import find, values_of
 from ifog.layers import Recurrent
 from ifog.layers.stack import Stack
+from ifog.tracking import tracked
 
 if TYPE_CHECKING:
     from ifog.generation import Sampling
@@ -257,7 +258,7 @@ def ablations(model: nn.Module, text: str, found: Findings, detectors: Sequence[
         ConfigError: A detector that wasn't searched for, or whose label the text lacks.
     """
     effects: list[Effect] = []
-    for name in detectors:
+    for name in tracked(detectors, "holding units still"):
         known = [finding.detector for finding in found.findings]
         if name not in known:
             raise ConfigError(

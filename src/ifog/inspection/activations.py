@@ -26,6 +26,7 @@ from ifog.inspection.texts import encode, parts, tokens_of
 from ifog.inspection.watching import Value, check_weights, find, split_unit, values_of, watching
 from ifog.kernels.backends import multiplying
 from ifog.kernels.loading import fastest_products
+from ifog.tracking import tracked
 
 __all__ = ["Candidates", "Trace", "inspect", "stream"]
 
@@ -253,7 +254,7 @@ class _Reader:
         state, last = self._state, self._last
         precision: Precision = fastest_products() if pieces.count > 1 else "fp32"
         with evaluating(self.model), multiplying(precision), watching(self.model, self.kept) as seen:
-            for start, end in pieces.chunks(self._steps(pieces.count)):
+            for start, end in tracked([*pieces.chunks(self._steps(pieces.count))], "reading"):
                 scores, state = self.model(rows[start:end], state)
                 logs = scores.float().log_softmax(-1)
                 # what each token was given by the one before it; the first of all was given nothing

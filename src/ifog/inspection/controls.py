@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ifog.errors import ConfigError
+from ifog.tracking import tracked
 
 if TYPE_CHECKING:
     from ifog.inspection.activations import Trace
@@ -84,5 +85,6 @@ def detect(
     def read(one: Any) -> Trace:
         return inspect(one, text, values=values, candidates=0, unknown=unknown)
 
-    others = (read(shuffled(model, seed)) for seed in range(controls))
-    return search(read(model), language, controls=others, **options)
+    copies = tracked(range(controls + 1), "searching")
+    traces = (read(shuffled(model, k - 1) if k else model) for k in copies)
+    return search(next(traces), language, controls=traces, **options)

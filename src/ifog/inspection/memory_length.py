@@ -19,6 +19,7 @@ from ifog.errors import ConfigError, DataError
 from ifog.evaluation.scoring import evaluating
 from ifog.inspection.watching import check_weights
 from ifog.models import NextTokenModel
+from ifog.tracking import tracked
 
 __all__ = ["LENGTHS", "MemoryCurve", "measure_memory"]
 
@@ -210,7 +211,7 @@ class _Reader:
         state: Any = None
         step = max(1, _AT_ONCE // streams)
         with evaluating(self.model):
-            for begin in range(0, length - 1, step):
+            for begin in tracked(range(0, length - 1, step), "reading"):
                 end = min(begin + step, length - 1)
                 found, state = self._log_prob(self.pieces[begin:end], self.pieces[begin + 1 : end + 1], state)
                 nats.append(-found.double().cpu())
@@ -222,7 +223,8 @@ class _Reader:
         found: list[Tensor] = []
         back = torch.arange(-k, 0)[:, None]
         with evaluating(self.model):
-            for some in cast("tuple[Tensor, ...]", places.split(max(1, _AT_ONCE // k), 1)):
+            parts = cast("tuple[Tensor, ...]", places.split(max(1, _AT_ONCE // k), 1))
+            for some in tracked(parts, f"reading {k} tokens at a time"):
                 rows, columns = some
                 windows = self.pieces[rows + back, columns]
                 state = None if self.others is None else _columns(self.others, columns, self.pieces.shape[1])

@@ -25,6 +25,7 @@ from ifog.inspection.texts import encode
 from ifog.runs import RunDirectory
 from ifog.tasks.building import text_of
 from ifog.tasks.language import load
+from ifog.tracking import tracked
 
 __all__ = ["measure_reach", "save_picture", "windows"]
 
@@ -73,10 +74,10 @@ def measure_reach(
         raise ConfigError("gradients: nothing to measure; name cells (--cells elman,lstm) or a run (--run runs/NAME).")
     flows: dict[str, Flow] = {}
     memories: dict[str, MemoryCurve] = {}
-    for cell in cells:
+    for cell in tracked(cells, "measuring"):
         flows[cell] = measure_flow(cell, steps, sequences=sequences, hidden_size=hidden_size, seed=seed)
     content = "".join(Corpus.from_files([os.fspath(text) for text in texts]).texts()) if texts else None
-    for run in runs:
+    for run in tracked(runs, "measuring"):
         model: Any = load(run)
         ids: NDArray[Any] = (
             text_of(RunDirectory.open(run)).validation if content is None else encode(model.tokenizer, content, unknown)

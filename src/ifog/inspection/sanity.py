@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ifog.compiler import Cell
 from ifog.inspection.diagnosis import Diagnosis
 from ifog.layers import Recurrent
+from ifog.tracking import tracked
 
 __all__ = ["check_cell_gradients", "check_one_batch", "check_outcomes", "check_start", "check_symmetry"]
 
@@ -85,7 +86,7 @@ def check_one_batch(model: Any, ids: Tensor, targets: Tensor) -> Diagnosis:
     optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-2)
     first, last, update = math.nan, math.nan, 0
     with torch.enable_grad():
-        for update in range(1, _UPDATES + 1):
+        for update in tracked(range(1, _UPDATES + 1), "learning a few sequences by heart"):
             loss, _ = learner.loss(ids, targets)
             last = loss.item()
             first = last if update == 1 else first

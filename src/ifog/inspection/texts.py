@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ifog.data import Corpus
 from ifog.data.words import WordTokenizer
 from ifog.errors import ConfigError, DataError
+from ifog.tracking import tracked
 
 __all__ = ["encode", "parts", "tokens_of"]
 
@@ -80,7 +81,7 @@ def _pieces(tokenizer: Any, text: str | os.PathLike[str]) -> Iterator[str]:
     if not isinstance(text, str):
         yield from Corpus.from_files([os.fspath(text)]).texts(lines=isinstance(tokenizer, WordTokenizer))
         return
-    for begin in range(0, len(text), _PIECE):
+    for begin in tracked(range(0, len(text), _PIECE), "reading"):
         yield text[begin : begin + _PIECE]
 
 
