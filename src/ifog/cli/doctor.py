@@ -24,7 +24,7 @@ def doctor(
     from rich.console import Console
     from rich.text import Text
 
-    from ifog.inspection.doctor import diagnose
+    from ifog.health.doctor import diagnose
 
     console = Console()
     bad = 0

@@ -14,8 +14,8 @@ from ifog.cli.console import say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ifog.inspection.gradient_flow import Flow
-    from ifog.inspection.memory_length import MemoryCurve
+    from ifog.flow.gradients import Flow
+    from ifog.flow.memory_length import MemoryCurve
 
 __all__ = ["gradients"]
 
@@ -96,7 +96,7 @@ def gradients(
     if along:
         _draw_along(along, out)
         return
-    from ifog.inspection.reach import measure_reach, save_picture
+    from ifog.flow.reach import measure_reach, save_picture
 
     names = [name.strip() for name in (cells or "").split(",") if name.strip()]
     flows, memories = measure_reach(
@@ -117,7 +117,7 @@ def gradients(
 
 
 def _draw_along(runs: list[Path], out: Path | None) -> None:
-    from ifog.inspection.along import draw_along, read_along
+    from ifog.flow.along import draw_along, read_along
 
     curves = {str(run): read_along(run) for run in runs}
     for name, several in curves.items():

@@ -17,7 +17,7 @@ def resume(run: Annotated[Path, typer.Argument(help="The run directory, such as 
 
     watch: dict[str, Any] = {}
     if (run / "gradients.jsonl").exists():  # begun with --gradients
-        from ifog.inspection.along import watch_gradients
+        from ifog.flow.along import watch_gradients
 
         watch["watch"] = watch_gradients
     with reported() as progress:

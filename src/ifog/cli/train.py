@@ -47,7 +47,7 @@ def command(arguments: list[str]) -> TyperCommand:
         with reported() as progress:
             chosen = given(values, options)
             if gradients:
-                from ifog.inspection.along import watch_gradients
+                from ifog.flow.along import watch_gradients
 
                 chosen["watch"] = watch_gradients
             run = start(**chosen, out=out, task=task, progress=progress)

@@ -40,7 +40,8 @@ class Bar:
         elif self.console.is_terminal and time.monotonic() - self.begun > PATIENCE:
             columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %")
             self.progress = Progress(*columns, TimeRemainingColumn(), console=self.console, transient=True)
-            self.task = self.progress.add_task(name, total=1.0, completed=fraction)
+            self.task = self.progress.add_task(name, total=1.0)
+            self.progress.update(self.task, completed=fraction)
             self.progress.start()
 
     def stop(self) -> None:

@@ -63,7 +63,7 @@ def train(
         cell: a name in the catalogue, or a cell of your own.
         min_char_rnn: the lectures' program exactly; other options given are kept.
         progress: told what happens.
-        watch: gives a further logger for the model and its run, such as `ifog.inspection.along.watch_gradients`.
+        watch: gives a further logger for the model and its run, such as `ifog.flow.along.watch_gradients`.
         **options: see `LanguageOptions`.
 
     Raises:

@@ -12,10 +12,10 @@ import torch
 import ifog
 from ifog.cells import affine, relu, tanh, weight
 from ifog.errors import ConfigError
-from ifog.inspection.decay_pictures import draw_decay
-from ifog.inspection.gradient_flow import GradientRecorder, fitted_slope, gradient_norms, half_life, measure_flow
-from ifog.inspection.jacobians import step_jacobian
-from ifog.inspection.recurrences import recurrence
+from ifog.flow.gradients import GradientRecorder, fitted_slope, gradient_norms, half_life, measure_flow
+from ifog.flow.jacobians import step_jacobian
+from ifog.flow.pictures import draw_decay
+from ifog.flow.recurrences import recurrence
 from ifog.models import LanguageModel
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ifog.cells import CATALOGUE, affine, cell, relu
-from ifog.inspection.sanity import check_cell_gradients, check_one_batch, check_outcomes, check_start, check_symmetry
+from ifog.health.sanity import check_cell_gradients, check_one_batch, check_outcomes, check_start, check_symmetry
 from ifog.models import LanguageModel
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ifog.errors import ConfigError, DataError, RunError
-from ifog.inspection.decay_pictures import draw_decay
-from ifog.inspection.gradient_flow import measure_flow
-from ifog.inspection.memory_length import measure_memory
+from ifog.flow.gradients import measure_flow
+from ifog.flow.memory_length import measure_memory
+from ifog.flow.pictures import draw_decay
 from ifog.models import LanguageModel, RegularisedConfig, RegularisedModel, TransformerConfig, TransformerModel
 
 V = 5

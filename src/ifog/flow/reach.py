@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ifog.data import Corpus
 from ifog.errors import ConfigError, DataError
-from ifog.inspection.decay_pictures import draw_decay
-from ifog.inspection.gradient_flow import Flow, measure_flow
-from ifog.inspection.memory_length import MemoryCurve, measure_memory
+from ifog.flow.gradients import Flow, measure_flow
+from ifog.flow.memory_length import MemoryCurve, measure_memory
+from ifog.flow.pictures import draw_decay
 from ifog.inspection.texts import encode
 from ifog.runs import RunDirectory
 from ifog.tasks.building import text_of

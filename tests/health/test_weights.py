@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ifog.data import CharTokenizer
-from ifog.inspection.weight_checks import check_flow, check_units
+from ifog.health.weights import check_flow, check_units
 from ifog.models import LanguageModel
 
 TEXT = "the cat sat on the mat. " * 40

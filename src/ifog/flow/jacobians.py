@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ifog.compiler.graph import Level, matrices
 from ifog.errors import ConfigError
-from ifog.inspection.recurrences import Recurrence
+from ifog.flow.recurrences import Recurrence
 from ifog.shapes import Float
 
 __all__ = [
@@ -71,7 +71,7 @@ def recurrent_matrices(recurrence: Recurrence) -> dict[str, Spectrum]:
     A matrix counts if what it multiplies depends on the state of its own layer (`U` in `U (r * h)` too).
 
     Examples:
-        >>> from ifog.inspection.recurrences import recurrence
+        >>> from ifog.flow.recurrences import recurrence
         >>> recurrent_matrices(recurrence("irnn", hidden_size=4))
         {'layer0.W_hh': Spectrum(radius=1.0, norm=1.0)}
     """

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ifog.inspection.curves import (
+from ifog.health.curves import (
     check_clipping,
     check_data_order,
     check_learning_rate,
     check_overfitting,
     check_stability,
 )
-from ifog.inspection.diagnosis import Diagnosis
+from ifog.health.diagnosis import Diagnosis
 
 
 def run(losses: Any, norms: Any = None, judged: Any = ()) -> list[dict[str, Any]]:

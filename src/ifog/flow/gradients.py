@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ifog.cells import Cell
 from ifog.errors import ConfigError
-from ifog.inspection.jacobians import (
+from ifog.flow.jacobians import (
     Spectrum,
     lyapunov_exponents,
     orthonormal,
@@ -27,7 +27,7 @@ from ifog.inspection.jacobians import (
     spectrum,
     step_jacobian,
 )
-from ifog.inspection.recurrences import Recurrence, recurrence
+from ifog.flow.recurrences import Recurrence, recurrence
 
 __all__ = [
     "Flow",

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifog.errors import RunError
-from ifog.inspection.gradient_flow import gradient_norms
-from ifog.inspection.reach import windows
+from ifog.flow.gradients import gradient_norms
+from ifog.flow.reach import windows
 from ifog.runs import RunDirectory
 from ifog.tasks.building import text_of
 from ifog.writing import write_atomically
@@ -111,7 +111,7 @@ def read_along(run: str | os.PathLike[str]) -> list[GradientCurve]:
     if not curves:
         raise RunError(
             f"{directory.path} has no gradients recorded; train with --gradients, or from Python with "
-            "watch=ifog.inspection.along.watch_gradients."
+            "watch=ifog.flow.along.watch_gradients."
         )
     return curves
 

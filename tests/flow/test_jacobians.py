@@ -9,14 +9,14 @@ import torch
 import ifog
 from ifog.cells import tanh, weight
 from ifog.errors import CellError, ConfigError, RunError, ShapeError
-from ifog.inspection.jacobians import (
+from ifog.flow.jacobians import (
     lyapunov_exponents,
     product_norms,
     recurrent_matrices,
     spectrum,
     step_jacobian,
 )
-from ifog.inspection.recurrences import Recurrence, recurrence
+from ifog.flow.recurrences import Recurrence, recurrence
 from ifog.models import LanguageModel, RegularisedConfig, RegularisedModel, WindowConfig, WindowModel
 
 CELLS = ["elman", "irnn", "gru", "lstm", "mut1"]

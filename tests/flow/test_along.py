@@ -11,9 +11,9 @@ import torch
 
 import ifog
 from ifog.errors import RunError
-from ifog.inspection.along import FILE, draw_along, read_along, watch_gradients
-from ifog.inspection.gradient_flow import gradient_norms
-from ifog.inspection.reach import windows
+from ifog.flow.along import FILE, draw_along, read_along, watch_gradients
+from ifog.flow.gradients import gradient_norms
+from ifog.flow.reach import windows
 from ifog.runs import RunDirectory
 from ifog.tasks.building import text_of
 from ifog.training import SilentProgress, Status

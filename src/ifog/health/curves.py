@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ifog.inspection.diagnosis import Diagnosis
+from ifog.health.diagnosis import Diagnosis
 
 __all__ = ["check_clipping", "check_data_order", "check_learning_rate", "check_overfitting", "check_stability"]
 

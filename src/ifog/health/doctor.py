@@ -14,22 +14,22 @@ from torch import Tensor, nn
 
 from ifog.data import one_pass
 from ifog.evaluation import decoded
-from ifog.inspection.curves import (
+from ifog.health.curves import (
     check_clipping,
     check_data_order,
     check_learning_rate,
     check_overfitting,
     check_stability,
 )
-from ifog.inspection.diagnosis import Diagnosis
-from ifog.inspection.sanity import (
+from ifog.health.diagnosis import Diagnosis
+from ifog.health.sanity import (
     check_cell_gradients,
     check_one_batch,
     check_outcomes,
     check_start,
     check_symmetry,
 )
-from ifog.inspection.weight_checks import check_flow, check_units
+from ifog.health.weights import check_flow, check_units
 from ifog.layers import Recurrent
 from ifog.runs import RunDirectory
 from ifog.tasks.building import model_of, options_of, text_of

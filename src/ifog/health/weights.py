@@ -11,9 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from ifog.errors import ConfigError
-from ifog.inspection.diagnosis import Diagnosis
+from ifog.flow.gradients import gradient_norms, half_life
+from ifog.health.diagnosis import Diagnosis
 from ifog.inspection.gates import unit_statistics
-from ifog.inspection.gradient_flow import gradient_norms, half_life
 
 __all__ = ["check_flow", "check_units"]
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import ifog
 from ifog.cli.application import app
 from ifog.errors import ConfigError
-from ifog.inspection.doctor import diagnose
+from ifog.health.doctor import diagnose
 from ifog.inspection.run_errors import draw_errors, errors_of
 from ifog.runs import RunDirectory
 

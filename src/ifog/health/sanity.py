@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ifog.compiler import Cell
-from ifog.inspection.diagnosis import Diagnosis
+from ifog.health.diagnosis import Diagnosis
 from ifog.layers import Recurrent
 from ifog.tracking import tracked
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ifog.inspection.gradient_flow import Flow, quantiles
-from ifog.inspection.memory_length import MemoryCurve
+from ifog.flow.gradients import Flow, quantiles
+from ifog.flow.memory_length import MemoryCurve
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
