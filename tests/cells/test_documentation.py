@@ -57,7 +57,7 @@ def test_the_defaults_that_the_text_states_are_the_cells() -> None:
 
 def test_the_examples_run() -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     example = PAGE.parent / "cells.py"
     names: dict[str, object] = {}
     for block in blocks:
@@ -65,6 +65,10 @@ def test_the_examples_run() -> None:
     layer = ifog.Recurrent(names["decaying"], input_size=3, hidden_size=4)  # type: ignore[arg-type]
     y, (h,) = layer(torch.randn(5, 2, 3))
     torch.testing.assert_close(y[-1], h[0])
+    memory = ifog.Recurrent(names["gated_memory"], input_size=3, hidden_size=5)  # type: ignore[arg-type]
+    y, (c,) = memory(torch.randn(1, 2, 3))
+    assert y.shape == (1, 2, 5)
+    assert bool((torch.linalg.matrix_rank(c.view(2, 5, 5)) == 1).all()), "one key has written one value"
 
 
 if __name__ == "__main__":
