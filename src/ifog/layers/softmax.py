@@ -94,7 +94,7 @@ class FullSoftmax(Softmax):
         self.W_hy = None if tied is not None else nn.Parameter(torch.empty(vocabulary_size, hidden_size))
         self.b_y = nn.Parameter(torch.zeros(vocabulary_size))
         if self.W_hy is not None:
-            nn.init.uniform_(self.W_hy, -(hidden_size**-0.5), hidden_size**-0.5)
+            nn.init.kaiming_uniform_(self.W_hy, nonlinearity="relu")  # as wide as ifog.layers.starting makes inputs
 
     @property
     def matrix(self) -> Tensor:

@@ -6,9 +6,10 @@ Never owns a recipe's training: optimiser and schedule are set elsewhere.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ from ifog.layers.regularisation import (
     locked_dropout,
     temporal_activation_penalty,
 )
+from ifog.layers.starting import widen_inputs
 from ifog.models.interface import HiddenModel, ModelConfig
 
 __all__ = ["RegularisedConfig", "RegularisedModel", "awd", "zaremba"]
@@ -164,10 +166,23 @@ class RegularisedModel(HiddenModel):
             width = layer.output_size
         tied = self.embedding if config.tied else None
         self.softmax = make_softmax(config.softmax, width, config.vocabulary_size, tied=tied)
-        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
-        if config.bound:
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw every weight within `bound`; without one, as layers choose but for matrices that the input meets.
+
+        A tied embedding is small, for scores of all words come from it; the first layer's matrices make up for that.
+        """
+        for layer in self.layers:
+            cast("Recurrent", layer).reset_parameters()
+        if self.config.bound:
             for parameter in self.parameters():
-                nn.init.uniform_(parameter, -config.bound, config.bound)
+                nn.init.uniform_(parameter, -self.config.bound, self.config.bound)
+            return
+        size = math.sqrt(2 / self.config.embedding_size) if self.config.tied else 1.0
+        nn.init.normal_(self.embedding.weight, std=size)
+        for k, layer in enumerate(self.layers):
+            widen_inputs(cast("Recurrent", layer), size if k == 0 else 1.0)
 
     def hidden(self, ids: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Vectors (T, B, H) after dropout, and one state for each layer."""

@@ -78,6 +78,7 @@ class LanguageOptions(TaskOptions):
     sequence: int = 64
     min_char_rnn: bool = False
     learning_rate: float = 6e-3
+    warmup: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
