@@ -36,8 +36,8 @@ PANELS = {
                   "bidirectional", "dropout", "tied", "backend"),
     "How long": ("budget", "steps", "epochs"),
     "Batches": ("batch_size", "sequence", "accumulation"),
-    "The optimiser": ("optimizer", "learning_rate", "schedule", "warmup", "hold", "floor", "momentum", "weight_decay",
-                      "clipping", "clip", "average", "average_patience", "recurrent_l2"),
+    "The optimiser": ("optimizer", "learning_rate", "schedule", "warmup", "hold", "floor", "momentum", "beta2",
+                      "weight_decay", "clipping", "clip", "average", "average_patience", "recurrent_l2"),
     "Records": ("evaluate_every", "log_every", "save_every", "save_seconds"),
     "The machine": ("seed", "device", "precision"),
 }  # fmt: skip

@@ -24,7 +24,8 @@ SHAKESPEARE = Corpora("tinyshakespeare/input.txt")
 # threshold over T.
 PLAIN = {"tokenizer": "word", "optimizer": "sgd", "momentum": 0.0, "warmup": 0.0, "schedule": "exponential"}
 SMALL = PLAIN | {"model": "regularised", "batch_size": 20, "sequence": 20, "learning_rate": 20.0, "clip": 0.25}
-ADAM = {"tokenizer": "word", "model": "regularised", "optimizer": "adamw", "warmup": 0.03}
+# A word that is absent for hundreds of updates must not be forgotten in them: hence the long memory.
+ADAM = {"tokenizer": "word", "model": "regularised", "optimizer": "adamw", "beta2": 0.999, "warmup": 0.0}
 # In a given time more updates with an adaptive softmax do better than fewer with a full one.
 QUICK = SMALL | {"hold": 0.4, "floor": 0.005}
 MAXENT = {"order": 3, "table_bits": 21, "cell": "lstm", "hidden_size": 128, "embedding_size": 128, "dropout": 0.1,
