@@ -39,8 +39,8 @@ class TaskOptions:
         optimizer: adamw, sgd, rmsprop or adagrad.
         learning_rate: the highest step size. Too low is slow, too high explodes: try a third, or three times as much.
         momentum: of the optimizer sgd.
-        beta2: how long adamw and rmsprop remember the size of gradients: 0.99 for some hundred updates, 0.999, which suits
-            words of which most are rare, for some thousand.
+        beta2: how long adamw and rmsprop remember the size of gradients: 0.99 for a hundred updates, 0.999 for a
+            thousand, which suits words, most of which are rare.
         weight_decay: pull of the matrices towards zero; 0 to 0.1.
         schedule: cosine or exponential (fall to the floor at the end), or constant.
         warmup: share of the run in which the learning rate rises to its highest.
