@@ -82,7 +82,8 @@ def test_what_a_gate_keeps_is_read_from_the_equations():
     model = model_of(keeps_when_shut)
     found = gate_statistics(model, TEXT)["layer0.u"]
     values = inspect(model, TEXT)["layer0.u"].astype(np.float64)
-    np.testing.assert_allclose(found.half_life, np.log(0.5) / np.log1p(-values).mean(0), rtol=1e-3)
+    kept = np.log(np.maximum(1 - values, 1e-12))  # some units shut to the last bit
+    np.testing.assert_allclose(found.half_life, np.log(0.5) / kept.mean(0), rtol=1e-3)
 
 
 def test_units_that_never_change_are_dead():

@@ -122,10 +122,11 @@ def test_a_page_says_how_a_text_in_pieces_was_read() -> None:
 
 
 def test_a_page_too_small_for_its_text_is_refused() -> None:
-    blocks = Page(render_report(made(), noise(4000))).blocks
+    model = made()
+    blocks = Page(render_report(model, noise(4000))).blocks
     others = sum(len(content) for name, content in blocks.items() if not name.startswith("track"))
     with pytest.raises(ConfigError, match=r"has no room for a unit: 4,000 tokens and their candidates take"):
-        render_report(made(), noise(4000), megabytes=(60_000 + others + 100) / 1e6)
+        render_report(model, noise(4000), megabytes=(60_000 + others + 100) / 1e6)
 
 
 def test_a_text_that_fits_on_no_page_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

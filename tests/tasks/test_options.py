@@ -25,7 +25,7 @@ def test_the_trainer_alone_has_the_same_defaults() -> None:
     ours, trainers = ({field.name: field.default for field in fields(kind)} for kind in (TaskOptions, TrainingConfig))
     shared = ours.keys() & trainers.keys()
     assert {name for name in shared if ours[name] != trainers[name]} == {"precision"}  # which is decided by the machine
-    assert trainers.keys() - shared == {"beta1", "beta2", "explosion", "recurrent_orthogonal", "smooth_start"}
+    assert trainers.keys() - shared == {"beta1", "explosion", "recurrent_orthogonal", "smooth_start"}
 
 
 def test_what_was_chosen_stays(monkeypatch: pytest.MonkeyPatch) -> None:
