@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include "tests/checks.hpp"
+
 #include "ifog/isa.hpp"
 #include "ifog/kernels.hpp"
 
@@ -17,24 +19,7 @@
 
 namespace {
 
-int failures = 0;
-int checks = 0;
-
-void check(bool holds, const std::string& sentence) {
-    ++checks;
-    if (holds) return;
-    if (++failures <= 20) std::printf("FAILED: %s\n", sentence.c_str());
-}
-
 // --- numbers --------------------------------------------------------------------------------------------------------
-
-std::uint32_t state = 1;
-
-// Between -1 and 1, the same on every machine.
-float number() {
-    state = state * 1664525U + 1013904223U;
-    return static_cast<float>(state >> 8) / 8388608.0F - 1.0F;
-}
 
 // Rounded to nearest even by way of the two neighbours: on purpose not how the kernels do it.
 float nearest_bf16(float x) {

@@ -169,12 +169,10 @@ class RegularisedModel(HiddenModel):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw every weight within `bound`; without one, as layers choose but for matrices that the input meets.
+        """Draw every weight anew within `bound`; without one, the embedding and the matrices that the input meets.
 
         A tied embedding is small, for scores of all words come from it; the first layer's matrices make up for that.
         """
-        for layer in self.layers:
-            cast("Recurrent", layer).reset_parameters()
         if self.config.bound:
             for parameter in self.parameters():
                 nn.init.uniform_(parameter, -self.config.bound, self.config.bound)

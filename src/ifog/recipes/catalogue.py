@@ -22,10 +22,10 @@ SHAKESPEARE = Corpora("tinyshakespeare/input.txt")
 
 # Plain gradient descent on the mean over a chunk of T steps; the papers sum over them: their rate times T, their
 # threshold over T.
-PLAIN = {"tokenizer": "word", "optimizer": "sgd", "momentum": 0.0, "warmup": 0.0, "schedule": "exponential"}
+PLAIN = {"tokenizer": "word", "optimizer": "sgd", "momentum": 0.0, "schedule": "exponential"}
 SMALL = PLAIN | {"model": "regularised", "batch_size": 20, "sequence": 20, "learning_rate": 20.0, "clip": 0.25}
 # A word that is absent for hundreds of updates must not be forgotten in them: hence the long memory.
-ADAM = {"tokenizer": "word", "model": "regularised", "optimizer": "adamw", "beta2": 0.999, "warmup": 0.0}
+ADAM = {"tokenizer": "word", "model": "regularised", "optimizer": "adamw", "beta2": 0.999}
 # In a given time more updates with an adaptive softmax do better than fewer with a full one.
 QUICK = SMALL | {"hold": 0.4, "floor": 0.005}
 MAXENT = {"order": 3, "table_bits": 21, "cell": "lstm", "hidden_size": 128, "embedding_size": 128, "dropout": 0.1,
@@ -104,7 +104,7 @@ _ALL = (
         1.175, "bits_per_token", (1.17, 1.30), 120, PTB_CHAR,
         # the corpus is written with a blank after each character and "_" for a blank: its words are characters
         trained("bits_per_token", tokenizer="word", model="regularised", epochs=11, batch_size=32, sequence=100,
-                optimizer="adamw", learning_rate=4e-3, warmup=0.0, clip=1.0,
+                optimizer="adamw", learning_rate=4e-3, clip=1.0,
                 model_options={"embedding_size": 64, "sizes": [1024], "locked": True, "output_dropout": 0.15,
                                "weight_dropout": 0.2}),
     ),
