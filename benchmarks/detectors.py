@@ -1,11 +1,12 @@
 """What single units stand for in models of Python, of C and of prose, each on text that its model hasn't seen.
 
     python benchmarks/detectors.py python c                          # 14 minutes of training each
-    IFOG_DATA=~/data python benchmarks/detectors.py wikitext2 tinyshakespeare
+    IFOG_DATA=~/data python benchmarks/detectors.py linux wikitext2 tinyshakespeare
 
 The recipe is one for all: two layers of 256, one thread. The texts are found on the machine: Python's own library; the
-headers of Python and of the C library; WikiText-2 and tinyshakespeare in the folder that IFOG_DATA names. What a
-model learns and what it is judged on lie in the working folder as NAME.txt and NAME-unseen.txt, the run in NAME.
+headers of Python and of the C library; Linux (an unpacked source tree), WikiText-2 and tinyshakespeare in the folder
+that IFOG_DATA names. What a model learns and what it is judged on lie in the working folder as NAME.txt and
+NAME-unseen.txt, the run in NAME.
 """
 
 from __future__ import annotations
@@ -46,11 +47,23 @@ def python() -> tuple[str, str]:
 def c() -> tuple[str, str]:
     """Headers of C: Python's own, all of them, and those that lie in /usr/include itself."""
     places = [*Path(sysconfig.get_path("include")).rglob("*.h"), *Path("/usr/include").glob("*.h")]
+    return _apart(sorted(places))
+
+
+def linux() -> tuple[str, str]:
+    """The kernel's own folder in the source of Linux, the lectures' text: functions that nest."""
+    return _apart(sorted((_data() / "linux" / "kernel").rglob("*.c")))
+
+
+def _apart(places: list[Path]) -> tuple[str, str]:
+    """The texts of C in files, shuffled and joined, and those of some whole files that are held out."""
     texts: dict[str, None] = {}  # each text once
-    for path in sorted(places):
+    for path in places:
         text = path.read_text(errors="replace")
         if text.isascii() and not any(sign in text for sign in ("namespace ", "template <", "template<", "\0")):
             texts[text] = None
+    if not texts:
+        sys.exit("No C was found; linux is a folder of IFOG_DATA that holds kernel/ and the rest of the source.")
     shuffled = list(texts)
     random.Random(0).shuffle(shuffled)
     unseen: list[str] = []
@@ -76,6 +89,7 @@ def tinyshakespeare() -> tuple[str, str]:
 TEXTS: dict[str, tuple[str, Callable[[], tuple[str, str]]]] = {
     "python": ("python", python),
     "c": ("c", c),
+    "linux": ("c", linux),
     "wikitext2": ("prose", wikitext2),
     "tinyshakespeare": ("prose", tinyshakespeare),
 }
@@ -83,7 +97,7 @@ TEXTS: dict[str, tuple[str, Callable[[], tuple[str, str]]]] = {
 
 def _data() -> Path:
     if "IFOG_DATA" not in os.environ:
-        sys.exit("Set IFOG_DATA to the folder that holds wikitext2/ and tinyshakespeare/.")
+        sys.exit("Set IFOG_DATA to the folder that holds linux/, wikitext2/ and tinyshakespeare/.")
     return Path(os.environ["IFOG_DATA"])
 
 
