@@ -188,11 +188,16 @@ class Call {
     std::size_t needed_ = 0;
 };
 
-// A one-dimensional tensor of bytes whose memory returns to the pool when the last tensor that uses it is gone.
-nb::ndarray<nb::pytorch, std::uint8_t, nb::ndim<1>> borrow(std::size_t bytes) {
-    auto* block = new ifog::Block(bytes);
+// A tensor whose memory returns to the pool when the last tensor that uses it is gone: of floats where an element has 4
+// bytes, of bf16 where it has 2, else of bytes.
+nb::ndarray<nb::pytorch> borrow(const std::vector<std::size_t>& shape, std::size_t element) {
+    constexpr nb::dlpack::dtype floats = nb::dtype<float>(), bytes = nb::dtype<std::uint8_t>();
+    constexpr nb::dlpack::dtype halves{static_cast<std::uint8_t>(nb::dlpack::dtype_code::Bfloat), 16, 1};
+    std::size_t size = element;
+    for (const std::size_t n : shape) size *= n;
+    auto* block = new ifog::Block(size);
     const nb::capsule owner(block, [](void* p) noexcept { delete static_cast<ifog::Block*>(p); });
-    return {block->data(), {bytes}, owner};
+    return {block->data(), shape.size(), shape.data(), owner, nullptr, element == 4 ? floats : element == 2 ? halves : bytes};
 }
 
 void pick_rows(std::uintptr_t out, std::uintptr_t source, std::int64_t stride, std::size_t width, std::uintptr_t rows,
@@ -230,7 +235,8 @@ NB_MODULE(_engine, m) {
           "Whether these kernels multiply bf16 numbers as they are.");
     m.def("native_fixed", [](const std::string& isa) { return ifog::kernels_named(isa).native_fixed; }, nb::arg("isa"),
           "Whether these kernels multiply 16-bit integers faster than floats.");
-    m.def("borrow", &borrow, nb::arg("bytes"), "Bytes whose contents are undefined, out of the engine's pool.");
+    m.def("borrow", &borrow, nb::arg("shape"), nb::arg("element"),
+          "Memory whose contents are undefined, out of the engine's pool; `element` is 4 (float32), 2 (bf16) or 1 byte.");
     m.def("release_idle_memory", &ifog::release_idle_memory, "Gives the pool's idle memory back to the system.");
     m.def("pick_rows", &pick_rows, nb::arg("out"), nb::arg("source"), nb::arg("stride"), nb::arg("width"),
           nb::arg("rows"), nb::arg("count"), nb::arg("threads"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import ifog
+from ifog import cells
 from ifog.kernels.sharing import Piece, Shared, side_by_side
 
 
@@ -61,10 +62,13 @@ def test_sums_of_tensors_are_made_once_for_all_that_are_pieces_of_both() -> None
 
 
 def test_parameters_of_their_own_are_themselves() -> None:
-    tensors = {"W": torch.randn(3, 2), "b": torch.randn(3)}
-    found = Shared.of(tensors).parameters(tuple(tensors.values()))
-    assert list(found) == ["W", "b"]
-    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    graph = cells.get("elman").trace(2, 3)
+    tensors = {p.name: torch.randn(p.shape) for p in graph.parameters}
+    for order in ((), tuple(reversed(tensors))):
+        shared = Shared.of(graph, order)
+        found = shared.parameters([tensors[name] for name in order or tensors])
+        assert list(found) == list(order or tensors)
+        assert all(torch.equal(found[name], tensors[name]) for name in tensors)
 
 
 def test_gradients_of_two_tensors_that_are_added_up_have_memory_of_their_own() -> None:

@@ -88,6 +88,16 @@ class Graph:
         return self._hash  # looked up at every call of a layer, computed once
 
     @cached_property
+    def rows(self) -> dict[str, int]:
+        """How many rows each parameter has."""
+        return {p.name: p.shape[0] for p in self.parameters}
+
+    @cached_property
+    def drops(self) -> bool:
+        """Whether entries of a parameter are dropped in training."""
+        return any(p.dropout for p in self.parameters)
+
+    @cached_property
     def levels(self) -> tuple[Level, ...]:
         """The level of every node."""
         leaves = {"input": Level.INPUT, "mask": Level.INPUT, "state": Level.STEP}

@@ -7,13 +7,13 @@ Takes a `Plan`, gives `Loops`. Never touches tensors.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple, cast
 
 from ifog.compiler.gradients import Gradients, differentiate
-from ifog.compiler.graph import Level, matrices
+from ifog.compiler.graph import Level, Node, matrices
 from ifog.compiler.layout import Block, lay_out, lay_out_inference
 from ifog.compiler.masking import Step
 from ifog.compiler.planning import Plan
@@ -111,18 +111,31 @@ class Loops:
 
     @cached_property
     def after(self) -> tuple[Projection, ...]:
-        """The input's gradient, where it is one product of cotangents that the backward loop leaves in blocks."""
-        if self.gradients is None or not self.options.input_gradient:
+        """The product in the input's gradient, where the backward loop leaves its operands and all it is added to."""
+        nodes, addends = self._input_gradient
+        products = [d for d in addends if nodes[d].op == "product" and d not in self.collected]
+        if len(products) != 1:
             return ()
+        args = nodes[products[0]].args
+        if any(self.collected.get(n) != ("block", n) for n in (*args, *(d for d in addends if d != products[0]))):
+            return ()
+        pairs = matrices(nodes[products[0]])
+        return (Projection(products[0], tuple((a, n, f) for a, (n, f) in zip(args, pairs, strict=True))),)
+
+    @cached_property
+    def added(self) -> tuple[int, ...]:
+        """What the input's gradient is beside the product in `after`."""
+        made = {p.out for p in self.after}
+        return tuple(d for d in self._input_gradient[1] if d not in made) if made else ()
+
+    @cached_property
+    def _input_gradient(self) -> tuple[Sequence[Node], list[int]]:
+        """The nodes of the backward program, and those of them that add up to the input's gradient; or none."""
+        if self.gradients is None or not self.options.input_gradient:
+            return (), []
         nodes = self.gradients.nodes
         results = [d for i, d in self.gradients.input.results if nodes[i].op == "input"]
-        if len(results) != 1 or nodes[results[0]].op != "product" or results[0] in self.collected:
-            return ()  # of a step, or of several
-        args = nodes[results[0]].args
-        if any(self.collected.get(a) != ("block", a) for a in args):
-            return ()
-        pairs = matrices(nodes[results[0]])
-        return (Projection(results[0], tuple((a, n, f) for a, (n, f) in zip(args, pairs, strict=True))),)
+        return nodes, list(_addends(nodes, results[0])) if len(results) == 1 else []
 
     @cached_property
     def scatter(self) -> tuple[tuple[int, str], ...]:
@@ -140,6 +153,14 @@ class Loops:
         if reverse:
             return list(range(len(self.backward.carried) if self.backward else 0))
         return [k for k, role in enumerate(self.history) if role is None] + list(self.operands)
+
+
+def _addends(nodes: Sequence[Node], n: int) -> Iterator[int]:
+    if nodes[n].op != "add":
+        yield n
+        return
+    for a in nodes[n].args:
+        yield from _addends(nodes, a)
 
 
 @lru_cache(maxsize=256)

@@ -20,7 +20,7 @@ from ifog.compiler.spelling import Code
 from ifog.kernels import outside
 from ifog.kernels.loading import loaded_engine
 from ifog.kernels.sharing import Shared
-from ifog.kernels.weight_gradients import in_engine
+from ifog.kernels.weight_gradients import in_engine, totals_layout
 
 __all__ = ["describe"]
 
@@ -133,7 +133,7 @@ class _Description:
         """Where each sum over rows and steps goes."""
         if not self.code.totals:
             return []
-        offsets = outside.totals_layout(self.loops, self.shared)[0]
+        offsets = totals_layout(self.loops, self.shared)[0]
         return [w for i in self.code.totals for w in self.at("totals", 4 * offsets[i])]  # type: ignore[index]
 
     def ends(self) -> tuple[list[int], list[int]]:

@@ -69,7 +69,7 @@ def run(
         given = () if weights is None else weights.tensors
         return operators.run(plan_, inputs, names, precision, weights.shared if weights else None, given)
     if weights is None:
-        weights = Weights(Shared.of(inputs.parameters), tuple(inputs.parameters.values()))
+        weights = Weights(Shared.of(plan_.graph, tuple(inputs.parameters)), tuple(inputs.parameters.values()))
     shared = weights.shared
     tensors = (inputs.x, *inputs.states, *(inputs.start or ()), *weights.tensors, *inputs.masks)
     train = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)

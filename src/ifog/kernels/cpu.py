@@ -125,7 +125,7 @@ def forward(loops: Loops, shared: Shared, inputs: Tensors) -> tuple[Tensor, tupl
         own["gate", g] = allocate((steps, rows, graph.nodes[g].size), torch.float32)
     arrays = Arrays(own, _layout(loops, *inputs.spans))
     values = outside.before(loops, shared, inputs, arrays)
-    last = [torch.empty(len(inputs.states[0]), n) for n in graph.state_sizes]
+    last = [torch.empty(inputs.states[0].shape[0], n) for n in graph.state_sizes]
     given = _given(loops, inputs, values, inputs.states) | _numbered("end", last)
     _run(loops, loops.forward, shared, given, arrays, inputs.sizes)
     output = own["output"][more_steps:, more_rows:]
@@ -203,7 +203,9 @@ def allocate(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     count = _bytes(shape, dtype)
     if count < SMALL:
         return torch.empty(shape, dtype=dtype)
-    return loaded_engine().borrow(count).view(dtype).view(shape)
+    if dtype in (torch.float32, torch.bfloat16, torch.uint8):
+        return loaded_engine().borrow(shape, dtype.itemsize)
+    return loaded_engine().borrow((count,), 1).view(dtype).view(shape)
 
 
 def _given(loops: Loops, inputs: Tensors, values: outside.Values, begin: Sequence[Tensor]) -> dict[Hashable, Tensor]:
@@ -242,7 +244,7 @@ def _run(
     """
     memory = () if arrays.memory is None else (arrays.memory,)
     tensors = (*given.values(), *arrays.own.values(), *memory)
-    shapes = given["x"].shape, len(given["begin", 0])
+    shapes = given["x"].shape, given["begin", 0].shape[0]
     key = (shared.key, tuple(arrays.own), memory == (), *shapes, *[t.stride() for t in given.values()])
     call = code.calls.get(key)
     if call is None:

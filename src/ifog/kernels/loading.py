@@ -11,7 +11,7 @@ import functools
 import importlib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class Engine(Protocol):
         """Where torch's OpenMP library starts its threads."""
         ...
 
-    def borrow(self, bytes: int) -> Tensor:
-        """Bytes out of the engine's pool."""
+    def borrow(self, shape: Sequence[int], element: int) -> Tensor:
+        """A tensor in the engine's pool: float32 where an element has 4 bytes, bf16 where it has 2, else uint8."""
         ...
 
     def release_idle_memory(self) -> None:

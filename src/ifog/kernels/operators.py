@@ -24,7 +24,7 @@ from ifog.compiler.planning import Plan, Stage, plan
 from ifog.compiler.precision import Precision
 from ifog.errors import BackendError, ShapeError
 from ifog.kernels import cpu, outside
-from ifog.kernels.sharing import Piece, Shared
+from ifog.kernels.sharing import Shared
 
 __all__ = ["register", "run"]
 
@@ -78,9 +78,7 @@ def register(
     """
     fused = plan(plan_.graph, fused=True)
     if shared is None:
-        rows = {p.name: p.shape[0] for p in fused.graph.parameters}
-        order = parameters or tuple(rows)
-        shared = Shared({name: (Piece(k, 0, rows[name]),) for k, name in enumerate(order)}, len(order))
+        shared = Shared.of(fused.graph, parameters)
     nodes = dict(fused.graph.names)
     gates = tuple(dict.fromkeys(nodes[name] for name in names))
     found = _Recurrence(fused, shared, gates)

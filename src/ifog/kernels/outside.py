@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from ifog.compiler.graph import Node, matrices
 from ifog.compiler.loops import Block, Loops
 from ifog.compiler.precision import Precision, rounded_rows, rounded_weights
 from ifog.kernels.sharing import Shared, side_by_side
-from ifog.kernels.weight_gradients import Outer, in_engine, in_order, outers, span
+from ifog.kernels.weight_gradients import Outer, in_order, in_place, outers, span, totals_layout
 
 if TYPE_CHECKING:
     from ifog.kernels.cpu import Tensors
@@ -181,32 +181,6 @@ class Totals(NamedTuple):
     offsets: Mapping[int, int]
 
 
-@lru_cache(maxsize=512)
-def totals_layout(loops: Loops, shared: Shared) -> tuple[dict[int, int], int, dict[tuple[str, ...], tuple[int, int]]]:
-    """Where each total lies, how many numbers there are, and which of them are the gradients of whole tensors."""
-    assert loops.gradients is not None
-    nodes = loops.gradients.nodes
-    of_name = {str(nodes[i].attributes[0]): d for i, d in loops.gradients.constant.results}
-    ordered = [of_name[name] for names in shared.rows for name in names if of_name.get(name) in loops.totals]
-    offsets: dict[int, int] = {}
-    end = 0
-    for i in dict.fromkeys((*ordered, *loops.totals)):
-        offsets[i] = end
-        end += nodes[i].size
-    whole: dict[tuple[str, ...], tuple[int, int]] = {}
-    for names in shared.rows:
-        parts = [of_name.get(name, -1) for name in names]
-        stop = offsets.get(parts[0], 0) if parts else 0
-        start = stop
-        for i in parts:
-            if offsets.get(i) != stop:
-                break
-            stop += nodes[i].size
-        else:
-            whole[names] = (start, stop)
-    return offsets, end, whole
-
-
 def room_for_totals(loops: Loops, shared: Shared) -> Totals:
     """Zeros for the sums that the backward loop makes."""
     offsets, size, _ = totals_layout(loops, shared)
@@ -217,33 +191,24 @@ def after(
     loops: Loops, shared: Shared, inputs: Tensors, values: Values, arrays: Arrays, totals: Totals
 ) -> tuple[Tensor | None, list[Tensor]]:
     """The gradients of the input and of the weights."""
-    roles = _engine_does_after(loops, shared) if inputs.x.is_floating_point() else None
-    if roles is not None:
+    made = in_place(loops, shared) if inputs.x.is_floating_point() else None
+    if made is not None:
+        pieces = [torch.split_with_sizes(arrays[role], rows) if rows else (arrays[role],) for role, rows in made.arrays]
         # one object for tensors with one gradient, which tells autograd to copy it
-        each = {r: totals.memory[r.start : r.stop] if isinstance(r, range) else arrays[r] for r in dict.fromkeys(roles)}
-        return arrays["d_x"] if loops.after else None, [each[role] for role in roles]
+        return _input_gradient(loops, arrays), [pieces[array][piece] for array, piece in made.places]
     found = _After(loops, shared, inputs, values, arrays, totals)
     d_x = found.run()
     return d_x, [found.of_tensor(names) for names in shared.rows]
 
 
-@lru_cache(maxsize=512)
-def _engine_does_after(loops: Loops, shared: Shared) -> tuple[Any, ...] | None:
-    """For each tensor, the array or the part of the totals that is its gradient; None: more is to be computed."""
-    program = loops.gradients
-    assert program is not None
-    offsets, _, sums = totals_layout(loops, shared)
-    made = {p.out for p in loops.after} | set(offsets)
-    stages = (*program.input.stages, *program.constant.stages)
-    computed = {n for s in stages for n in (*s.program, *(p for g in s.products for p in g))}
-    found = [outer for part in outers(loops, shared).values() for outer in part]
-    engine = {e.role for e in in_engine(loops, shared, False)}
-    known: dict[tuple[str, ...], Any] = {names: range(*ends) for names, ends in sums.items()}
-    known |= {outer.whole: outer.role for outer in found}
-    complete = loops.after or not loops.options.input_gradient
-    if complete and computed <= made and all(o.role in engine for o in found) and known.keys() >= set(shared.rows):
-        return tuple(known[names] for names in shared.rows)
-    return None
+def _input_gradient(loops: Loops, arrays: Arrays) -> Tensor | None:
+    """What the engine multiplied, and what is added to it."""
+    if not loops.after:
+        return None
+    for n in loops.added:
+        block = loops.blocks[n]
+        arrays["d_x"].add_(arrays["slot", block.slot][..., block.offset : block.offset + block.width])
+    return arrays["d_x"]
 
 
 class _After:

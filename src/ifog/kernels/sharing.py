@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ifog.compiler.graph import Graph
+
 __all__ = ["Piece", "Shared", "side_by_side"]
 
 
@@ -40,9 +42,9 @@ class Shared:
     origin: Shared | None = None
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Tensor]) -> Shared:
-        """Each parameter a tensor of its own."""
-        return _single(tuple((name, len(v)) for name, v in parameters.items()))
+    def of(cls, graph: Graph, order: Sequence[str] = ()) -> Shared:
+        """Each parameter a tensor of its own, in this order if it is not the graph's."""
+        return _single(graph, tuple(order))
 
     @cached_property
     def key(self) -> int:
@@ -100,8 +102,9 @@ def _part(tensor: Tensor, piece: Piece) -> Tensor:
 
 
 @lru_cache(maxsize=1024)
-def _single(sizes: tuple[tuple[str, int], ...]) -> Shared:
-    return Shared({name: (Piece(k, 0, n),) for k, (name, n) in enumerate(sizes)}, len(sizes))
+def _single(graph: Graph, order: tuple[str, ...]) -> Shared:
+    names = order or tuple(graph.rows)
+    return Shared({name: (Piece(k, 0, graph.rows[name]),) for k, name in enumerate(names)}, len(names))
 
 
 def side_by_side(parts: Sequence[Tensor]) -> Tensor:

@@ -1,7 +1,7 @@
-"""Which products over all time are the gradients of a cell's matrices, and which of them the engine makes.
+"""Which sums over all time are the gradients of a cell's parameters, and which of them the engine makes.
 
-Owns the pairing of cotangents with the operands that their matrices multiplied. Takes `Loops`, gives descriptions.
-Never touches tensors.
+Owns the pairing of cotangents with the operands that their matrices multiplied, and the order of the sums that are
+gradients of vectors. Takes `Loops`, gives descriptions. Never touches tensors.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from ifog.compiler.loops import Block, Loops
 from ifog.kernels.sharing import Shared
 
-__all__ = ["InEngine", "Outer", "in_engine", "in_order", "outers", "span"]
+__all__ = ["InEngine", "InPlace", "Outer", "in_engine", "in_order", "in_place", "outers", "span", "totals_layout"]
 
 
 class Outer(NamedTuple):
@@ -88,6 +89,84 @@ def in_engine(loops: Loops, shared: Shared, ids: bool) -> tuple[InEngine, ...]:
         if outer.span is not None and right is not None:
             found.append(InEngine(outer.span, right, loops.gradients.nodes[outer.operand].size, outer.role))
     return tuple(found)
+
+
+@lru_cache(maxsize=512)
+def totals_layout(loops: Loops, shared: Shared) -> tuple[dict[int, int], int, dict[tuple[str, ...], tuple[int, int]]]:
+    """Where each total lies, how many numbers there are, and which of them are the gradients of whole tensors."""
+    assert loops.gradients is not None
+    nodes = loops.gradients.nodes
+    of_name = {str(nodes[i].attributes[0]): d for i, d in loops.gradients.constant.results}
+    ordered = [of_name[name] for names in shared.rows for name in names if of_name.get(name) in loops.totals]
+    offsets: dict[int, int] = {}
+    end = 0
+    for i in dict.fromkeys((*ordered, *loops.totals)):
+        offsets[i] = end
+        end += nodes[i].size
+    whole: dict[tuple[str, ...], tuple[int, int]] = {}
+    for names in shared.rows:
+        parts = [of_name.get(name, -1) for name in names]
+        stop = offsets.get(parts[0], 0) if parts else 0
+        start = stop
+        for i in parts:
+            if offsets.get(i) != stop:
+                break
+            stop += nodes[i].size
+        else:
+            whole[names] = (start, stop)
+    return offsets, end, whole
+
+
+class InPlace(NamedTuple):
+    """Where every gradient of weights lies once the engine is through.
+
+    Attributes:
+        arrays: Those that hold them, by role, and the rows of the pieces that each falls into; none: it is one.
+        places: For each tensor of weights, which array and which piece of it is its gradient.
+    """
+
+    arrays: tuple[tuple[Hashable, tuple[int, ...]], ...]
+    places: tuple[tuple[int, int], ...]
+
+
+@lru_cache(maxsize=512)
+def in_place(loops: Loops, shared: Shared) -> InPlace | None:
+    """Where all gradients are, the input's too; None: something is left to be computed."""
+    program = loops.gradients
+    assert program is not None
+    nodes = program.nodes
+    made = {p.out for p in loops.after} | set(totals_layout(loops, shared)[0])
+    stages = (*program.input.stages, *program.constant.stages)
+    left = {n for s in stages for n in (*s.program, *(p for g in s.products for p in g))} - made
+    if left and not (loops.added and all(nodes[n].op == "add" for n in left)):
+        return None
+    found = [outer for part in outers(loops, shared).values() for outer in part]
+    if {o.role for o in found} != {e.role for e in in_engine(loops, shared, False)}:
+        return None
+    if loops.options.input_gradient and not loops.after:
+        return None
+    arrays, places = _pieces_of_totals(loops, shared)
+    uses = Counter(name for outer in found for name, _, _ in outer.terms)
+    for outer in found:
+        if outer.whole:
+            places[outer.whole] = (len(arrays), 0)
+        single = {(name,): (len(arrays), k) for k, (name, flag, _) in enumerate(outer.terms) if uses[name] == 1 and not flag}
+        places |= {} if outer.whole else single
+        arrays.append((outer.role, () if outer.whole else tuple(nodes[d].size for _, _, d in outer.terms)))
+    if any(names not in places for names in shared.rows):
+        return None
+    return InPlace(tuple(arrays), tuple(places[names] for names in shared.rows))
+
+
+def _pieces_of_totals(
+    loops: Loops, shared: Shared
+) -> tuple[list[tuple[Hashable, tuple[int, ...]]], dict[tuple[str, ...], tuple[int, int]]]:
+    """The array of totals, cut into the gradients of whole tensors and what lies between them, and which is whose."""
+    _, size, whole = totals_layout(loops, shared)
+    cuts = sorted({0, size, *(end for ends in whole.values() for end in ends)})
+    pieces = list(pairwise(cuts))
+    places = {names: (0, pieces.index(ends)) for names, ends in whole.items() if ends in pieces}
+    return ([("totals", tuple(b - a for a, b in pieces))] if pieces else []), places
 
 
 def in_order(loops: Loops, members: Sequence[int]) -> list[int]:

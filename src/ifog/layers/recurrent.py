@@ -19,6 +19,8 @@ from ifog.compiler.initialisers import fill
 from ifog.compiler.planning import plan
 from ifog.compiler.precision import Precision
 from ifog.errors import ConfigError
+from ifog.kernels.compiled import Weights
+from ifog.kernels.sharing import Shared
 from ifog.layers.orthogonal import keep_orthogonal
 from ifog.layers.stack import Stack, States
 
@@ -157,9 +159,21 @@ class Recurrent(Stack):
 
     def cell_parameters(self, layer: int, direction: int) -> Mapping[str, Tensor]:
         """The parameters of one layer and direction, by the names in the cell's equations."""
+        own = self._parameters  # looked into first: torch's way to an attribute that is a parameter is long
+        found: dict[str, Any] = {}
         suffix = self.suffix(layer, direction)
-        # by attribute, not by get_parameter: weight_norm and functional_call put plain tensors there
-        return {p.name: getattr(self, p.name + suffix) for p in self.plans[layer].graph.parameters}
+        for parameter in self.plans[layer].graph.parameters:
+            name = parameter.name + suffix
+            # by attribute, not by get_parameter: weight_norm and functional_call put plain tensors there
+            found[parameter.name] = own[name] if name in own else getattr(self, name)
+        return found
+
+    def shared_parameters(self, layer: int, direction: int) -> Weights | None:
+        """Each parameter as a tensor of its own; None where some of its entries are to be dropped."""
+        graph = self.plans[layer].graph
+        if torch.compiler.is_compiling() or (self.training and graph.drops):
+            return None
+        return Weights(Shared.of(graph), tuple(self.cell_parameters(layer, direction).values()))
 
     def first_states(self, batch: int, like: Tensor) -> States:
         """Zeros, or the learned rows, for each layer and direction."""
