@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -236,6 +237,25 @@ REFUSED = {
         lambda x, h: part(h, 2, 9),
         r"part of h: it has 4 columns and 2:9 are asked for; give 0 <= start < stop <= 4",
     ),
+    "a function of NumPy": (lambda x, h: np.tanh(h), r"a value of a step has no numbers .*functions of ifog\.cells"),
+    "an array on the left": (lambda x, h: np.ones(4) * h, r"a value of a step has no numbers"),
+    "a function of math": (lambda x, h: math.tanh(h), r"a value of a step has no numbers"),
+    "Python's abs": (lambda x, h: abs(h), r"a value of a step has no numbers"),
+    "Python's len": (lambda x, h: len(h) * h, r"a value of a step has no numbers"),
+    "a power of two": (lambda x, h: 2**h, r"a value of a step has no numbers"),
+    "a remainder": (lambda x, h: h % 2, r"a value of a step has no numbers"),
+    "parts by unpacking": (lambda x, h: next(iter(h)), r"a value of a step has no numbers"),
+    "a method of tensors": (lambda x, h: h.tanh(), r"a value of a step has no \.tanh; it has \.size, and functions"),
+    "a matrix at work": (lambda x, h: matrix("W", 4, 4) @ h, r"W is a matrix, which product\(W, v\) multiplies"),
+    "a sum of matrices": (lambda x, h: matrix("W", 4, 4) + matrix("V", 4, 4), r"W is a matrix, which product"),
+    "one bias, two beginnings": (
+        lambda x, h: affine("a", x, bias=1.0) + affine("a", h, bias=2.0),
+        r"b_a starts as 1\.0 already and is asked for as 2\.0; say the same both times, or give one of the two another",
+    ),
+    "one matrix, orthogonal and not": (
+        lambda x, h: product(matrix("W", 4, 4), h) + product(matrix("W", 4, 4, "identity", orthogonal=True), h),
+        r"W starts as 'uniform' already and is asked for as 'identity' and orthogonal",
+    ),
     "columns the wrong way round": (lambda x, h: part(h, 2, 2), r"part of h: it has 4 columns and 2:2 are asked for"),
 }
 
@@ -247,6 +267,20 @@ def test_mistakes_are_refused_with_place_and_remedy(step, message):
         recorded(step)
     assert re.match(rf"test_language\.py:{line}: {message}", str(caught.value)), str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_bias_may_be_said_as_torch_nn_says_it():
+    def names(bias):
+        return {p.name: p.initial for p in recorded(lambda x, h: tanh(affine("a", x, h, bias=bias))).parameters}
+
+    assert names(False) == names(None) == {"W_xa": "uniform", "W_ha": "uniform"}
+    assert names(True) == names(0.0)
+    assert names(True)["b_a"] == 0.0
+
+
+def test_numbers_of_numpy_are_numbers():
+    for number in (np.float32(2), np.float64(2), np.int64(2)):
+        assert recorded(lambda x, h, n=number: n * h + n).nodes == recorded(lambda x, h: 2 * h + 2).nodes
 
 
 def test_the_place_of_a_mistake_is_the_line_that_made_it_and_values_have_their_local_names():

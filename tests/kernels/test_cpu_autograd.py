@@ -174,7 +174,7 @@ def test_a_function_of_the_weights_can_be_differentiated() -> None:
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # PyTorch's own, of jvp
 @pytest.mark.parametrize("transform", ["grad", "vmap", "jvp"])
-def test_function_transforms_work_or_say_that_they_do_not(transform: str) -> None:
+def test_function_transforms_are_those_of_the_reference(transform: str) -> None:
     net, x = layer(), torch.randn(4, 3, 3)
     values = {n: p.detach() for n, p in net.named_parameters()}
 
@@ -187,10 +187,6 @@ def test_function_transforms_work_or_say_that_they_do_not(transform: str) -> Non
         "jvp": lambda: torch.func.jvp(lambda x: total(values, x), (x,), (x,))[1],
     }
     net_reference = twin(net)
-    try:
-        found = calls[transform]()
-    except RuntimeError as error:
-        assert str(error).strip(), "an error has to say something"  # noqa: PT017
-        return
+    found = calls[transform]()
     net = net_reference
     assert_same(found, calls[transform]())

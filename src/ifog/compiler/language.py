@@ -116,6 +116,8 @@ def affine(
             f"{locations.here()}: affine({name!r}) has no operand called {', '.join(sorted(unknown))} to initialise; "
             f"it has {', '.join(terms)}"
         )
+    if isinstance(bias, bool):  # as torch.nn says it
+        bias = 0.0 if bias else None
     total: Symbol | None = None
     for label, operand in terms.items():
         start = init.get(label, "uniform") if isinstance(init, Mapping) else init
@@ -157,6 +159,13 @@ def _declare(parameter: Parameter) -> None:
         raise CellError(
             f"{locations.here()}: {parameter.name} has shape {known.shape} already and is asked for as "
             f"{parameter.shape}; give one of the two another name"
+        )
+    asked = parameter.orthogonal or parameter.initial not in ("uniform", 0.0)  # rather than left at a default
+    if known is not None and asked and (known.initial, known.orthogonal) != (parameter.initial, parameter.orthogonal):
+        raise CellError(
+            f"{locations.here()}: {parameter.name} starts as {known.initial!r} already and is asked for as "
+            f"{parameter.initial!r}{' and orthogonal' if parameter.orthogonal else ''}; say the same both times, or "
+            "give one of the two another name"
         )
     current().builder.declare(known or parameter)
 

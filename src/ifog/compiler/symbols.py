@@ -102,6 +102,31 @@ class Symbol:
             f"{locations.here()}: of powers only the square is an operation; use exp(p * log(v)) for others"
         )
 
+    def _no_numbers(self, *others: object) -> NoReturn:
+        """What Python's own operators and NumPy's functions come to."""
+        raise CellError(
+            f"{locations.here()}: a value of a step has no numbers while a cell is traced, so neither NumPy, math nor "
+            "Python's abs, round, float, //, % and +v can be used on it; take the functions of ifog.cells (abs, tanh, "
+            "exp, maximum, ...)"
+        )
+
+    __abs__ = __pos__ = __round__ = __float__ = __int__ = __len__ = __iter__ = __rpow__ = _no_numbers
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __array__ = _no_numbers
+
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **options: Any) -> Symbol:
+        known = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div"}.get(function.__name__)
+        if known is None or method != "__call__" or not all(isinstance(v, Symbol | Real) for v in inputs):
+            self._no_numbers()
+        return apply(known, *inputs)  # with a number of NumPy's
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # asked for by Python itself
+            raise AttributeError(name)
+        raise CellError(
+            f"{locations.here()}: a value of a step has no .{name}; it has .size, and functions such as tanh(v) come "
+            "from ifog.cells"
+        )
+
     def __matmul__(self, other: object) -> Symbol:
         raise CellError(
             f"{locations.here()}: two values of a step have no matrix product; use affine(), or product(W, v) with "
@@ -148,6 +173,15 @@ class Matrix:
     def T(self) -> Matrix:
         """The same parameter read as its transpose."""
         return Matrix(self.name, self.columns, self.rows, not self.transposed)
+
+    def _only_product(self, other: object = None) -> NoReturn:
+        raise CellError(
+            f"{locations.here()}: {self.name} is a matrix, which product({self.name}, v) multiplies a value with; "
+            "there is nothing else to do with one"
+        )
+
+    __matmul__ = __rmatmul__ = __add__ = __radd__ = __sub__ = __rsub__ = __neg__ = _only_product
+    __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __getitem__ = _only_product
 
 
 def apply(name: str, *args: Value | Hashable) -> Symbol:

@@ -23,6 +23,7 @@ from ifog.compiler.planning import Plan
 from ifog.compiler.precision import Precision
 from ifog.errors import BackendError
 from ifog.kernels import aten, compiled, symbolic
+from ifog.kernels.following import followed
 
 __all__ = ["BACKENDS", "Backend", "Choice", "autocasts", "choose", "multiplying", "run"]
 
@@ -147,12 +148,12 @@ def run(
         if precision == "fp32" and torch.get_autocast_dtype(inputs.x.device.type) == torch.bfloat16:
             precision = "bf16"
         with torch.autocast(inputs.x.device.type, enabled=False):
-            return run(plan, _in_one_type(inputs), choice, names, precision, weights)
+            return run(plan, _in_one_type(inputs, weights), choice, names, precision, weights)
     if choice.backend == "cpu" and not empty:
         precision = _asked() if precision == "fp32" else precision
         return compiled.run(plan, inputs, names, precision, weights)
     inputs = dataclasses.replace(inputs, precision=precision)
-    if choice.backend != "reference" and not names:
+    if choice.backend != "reference" and not names and not followed():
         return *symbolic.run(plan, inputs), {}
     wanted = {name: i for name, i in plan.graph.names if name in names}
     result = unroll(plan, inputs, tuple(wanted.values()))
@@ -184,9 +185,10 @@ def autocasts(device: torch.device) -> bool:
     return device.type != "meta" and torch.is_autocast_enabled(device.type)
 
 
-def _in_one_type(inputs: Inputs) -> Inputs:
+def _in_one_type(inputs: Inputs, weights: compiled.Weights | None) -> Inputs:
     """Input, states and masks in the type of the weights."""
-    dtype = next((w.dtype for w in inputs.parameters.values()), inputs.states[0].dtype)
+    known = (*inputs.parameters.values(), *(weights.tensors if weights else ()))
+    dtype = known[0].dtype if known else inputs.states[0].dtype
     x = inputs.x.to(dtype) if inputs.x.is_floating_point() else inputs.x
     states, masks = (tuple(v.to(dtype) for v in values) for values in (inputs.states, inputs.masks))
     start = None if inputs.start is None else tuple(v.to(dtype) for v in inputs.start)

@@ -22,6 +22,7 @@ from ifog.compiler.loops import Options, lower
 from ifog.compiler.planning import Plan, plan
 from ifog.compiler.precision import Precision
 from ifog.kernels import cpu, operators
+from ifog.kernels.following import batched, followed
 from ifog.kernels.loading import available
 from ifog.kernels.sharing import Shared
 
@@ -78,7 +79,9 @@ def run(
         inputs.reset is not None, shared.order, bool(inputs.sizes),
     )  # fmt: skip
     call = _Call(fused, shared, inputs.start is not None, inputs.valid, inputs.reset, inputs.sizes)
-    if train:
+    if followed():
+        output, *rest = _in_torch(call, tensors, options)
+    elif train:
         output, *rest = cast("tuple[Tensor, ...]", _Sequence.apply(call, options, *tensors))
     else:  # nothing needs a gradient, so autograd records nothing
         output, *rest = _forward(call, options, tensors)[0]
@@ -146,7 +149,8 @@ class _Sequence(torch.autograd.Function):
     def backward(ctx: Any, *d: Tensor) -> Any:
         call: _Call = ctx.call
         *tensors, _ = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph=True: someone will differentiate these gradients
+        # create_graph=True: someone will differentiate these gradients; or many cotangents come as one
+        if torch.is_grad_enabled() or followed() or batched(d):
             return None, None, *_differentiable(call, tensors, d, ctx.options)
         count = 1 + len(call.plan.graph.states)
         d_x, d_first, d_weights = cpu.backward(ctx.saved, d[0], d[1:count], d[count:])
@@ -154,21 +158,27 @@ class _Sequence(torch.autograd.Function):
         return None, None, d_x, *d_first, *d_weights, *([None] * masks)
 
 
-def _differentiable(
-    call: _Call, tensors: Sequence[Tensor], d: Sequence[Tensor], options: Options
-) -> list[Tensor | None]:
-    """The gradients, computed so that autograd can differentiate them again."""
-    # other names for them: a state that was computed from the input is no part of the input's own gradient here
-    tensors = [t.view_as(t) for t in tensors]
+def _in_torch(call: _Call, tensors: Sequence[Tensor], options: Options) -> tuple[Tensor, ...]:
+    """What `_forward` gives, of PyTorch's own operators: the executor that autograd differentiates."""
     inputs, real = call.inputs(tensors, options.precision), None
     if call.sizes:
         inputs, real = unpacked(inputs)
     result = unroll(call.plan, inputs, options.gates)
     nodes = call.plan.graph.nodes
     kept = [over_time(result.kept[i], nodes[i].size, result.output) for i in options.gates]
-    wanted = [t for t in tensors if t.requires_grad]
     output, *kept = [v if real is None else v[real].unsqueeze(0) for v in (result.output, *kept)]
-    outputs = (output, *result.states, *kept)
-    gradients = torch.autograd.grad(outputs, wanted, d, create_graph=True, allow_unused=True, materialize_grads=True)
-    found = iter(gradients)
+    return output, *result.states, *kept
+
+
+def _differentiable(
+    call: _Call, tensors: Sequence[Tensor], d: Sequence[Tensor], options: Options
+) -> list[Tensor | None]:
+    """The gradients, computed so that autograd can differentiate them again."""
+    # other names for them: a state that was computed from the input is no part of the input's own gradient here
+    with torch.enable_grad():
+        tensors = [t.view_as(t) for t in tensors]
+        outputs = _in_torch(call, tensors, options)
+    wanted = [t for t in tensors if t.requires_grad]
+    again = torch.is_grad_enabled()
+    found = iter(torch.autograd.grad(outputs, wanted, d, create_graph=again, allow_unused=True, materialize_grads=True))
     return [next(found) if t.requires_grad else None for t in tensors]

@@ -20,6 +20,7 @@ from ifog.compiler.spelling import Code
 from ifog.kernels import outside
 from ifog.kernels.binding import describe
 from ifog.kernels.loading import instruction_set, loaded_engine
+from ifog.kernels.numbers import FLOATS, check
 from ifog.kernels.sharing import Shared
 from ifog.kernels.weight_gradients import in_engine
 
@@ -125,7 +126,7 @@ def forward(loops: Loops, shared: Shared, inputs: Tensors) -> tuple[Tensor, tupl
         own["gate", g] = allocate((steps, rows, graph.nodes[g].size), torch.float32)
     arrays = Arrays(own, _layout(loops, *inputs.spans))
     values = outside.before(loops, shared, inputs, arrays)
-    last = [torch.empty(inputs.states[0].shape[0], n) for n in graph.state_sizes]
+    last = [torch.empty(inputs.states[0].shape[0], n, **FLOATS) for n in graph.state_sizes]
     given = _given(loops, inputs, values, inputs.states) | _numbered("end", last)
     _run(loops, loops.forward, shared, given, arrays, inputs.sizes)
     output = own["output"][more_steps:, more_rows:]
@@ -168,7 +169,7 @@ def _room_for_gradients(loops: Loops, shared: Shared, x: Tensor) -> dict[Hashabl
         room["d_x"] = allocate(tuple(x.shape), torch.float32)
     if outside.looks_up(loops, x):
         vocabulary = loops.plan.graph.input_size
-        room |= {("d_table", d): torch.zeros(vocabulary, loops.blocks[d].width) for d, _ in loops.scatter}
+        room |= {("d_table", d): torch.zeros(vocabulary, loops.blocks[d].width, **FLOATS) for d, _ in loops.scatter}
     for outer in in_engine(loops, shared, not x.is_floating_point()):
         room[outer.role] = allocate((outer.left.width, outer.width), torch.float32)
         if 0 in x.shape[:2]:  # a sum of nothing, for which the engine does not start
@@ -202,7 +203,7 @@ def allocate(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Memory whose contents are undefined, of the engine's pool where there is much of it."""
     count = _bytes(shape, dtype)
     if count < SMALL:
-        return torch.empty(shape, dtype=dtype)
+        return torch.empty(shape, dtype=dtype, device="cpu")
     if dtype in (torch.float32, torch.bfloat16, torch.uint8):
         return loaded_engine().borrow(shape, dtype.itemsize)
     return loaded_engine().borrow((count,), 1).view(dtype).view(shape)
@@ -240,16 +241,17 @@ def _run(
     """Runs one of the loops on the caller's tensors and on what this module allocated.
 
     How places are bound depends on shapes and strides only, and those of the arrays follow from those of the given
-    ones, so it is worked out once for each: afterwards a call hands over nothing but addresses.
+    ones, so it is worked out once for each, and checked: afterwards a call hands over nothing but addresses.
     """
     memory = () if arrays.memory is None else (arrays.memory,)
     tensors = (*given.values(), *arrays.own.values(), *memory)
-    shapes = given["x"].shape, given["begin", 0].shape[0]
-    key = (shared.key, tuple(arrays.own), memory == (), *shapes, *[t.stride() for t in given.values()])
+    forms = [form for t in given.values() for form in (t.dtype, t.device, t.shape, t.stride())]
+    key = (shared.key, tuple(arrays.own), memory == (), *forms)
     call = code.calls.get(key)
     if call is None:
         if len(code.calls) > 64:  # sequences of ever new lengths
             code.calls.clear()
+        check(loops.plan.graph, shared, given)
         addresses = {role: (k, 0) for k, role in enumerate((*given, *arrays.own))}
         inside = {role: (len(addresses), offset) for role, (offset, _, _) in arrays.layout.places.items()}
         known = given | dict(arrays)

@@ -20,6 +20,7 @@ from ifog.compiler.graph import Graph, Level
 from ifog.compiler.precision import Precision
 from ifog.compiler.stepping import Steps, lower
 from ifog.kernels.loading import instruction_set, loaded_engine
+from ifog.kernels.numbers import FLOATS
 
 __all__ = ["Choosing", "Generation", "Head", "Layer", "Stream", "Tokens", "runs"]
 
@@ -76,15 +77,15 @@ class _Bound:
     ) -> None:
         self.steps, self.parameters, self.batch = steps, parameters, batch
         graph, code = steps.plan.graph, steps.code
-        self.arrays: dict[Hashable, Tensor] = {"output": torch.zeros(2, batch, graph.output_size)}
+        self.arrays: dict[Hashable, Tensor] = {"output": torch.zeros(2, batch, graph.output_size, **FLOATS)}
         for k, role in enumerate(steps.history):
             if role is not None and role not in self.arrays:
-                self.arrays[role] = torch.zeros(2, batch, graph.state_sizes[k])
+                self.arrays[role] = torch.zeros(2, batch, graph.state_sizes[k], **FLOATS)
         if source is not None:
             self.arrays["input"] = source
         self.fixed = _before(steps, parameters, precision)
         for n in steps.tables:
-            self.arrays["fixed", n] = torch.zeros(1, batch, graph.nodes[n].size)
+            self.arrays["fixed", n] = torch.zeros(1, batch, graph.nodes[n].size, **FLOATS)
         given = [w for g in code.given for w in self._given(g.role)]
         weights = [w for weight in code.weights for w in _matrix(parameters[weight.name], weight.transposed)]
         self.stepper: Any = _engine().stepper(_program(code.words), given, weights, batch, threads, instruction_set())
@@ -146,7 +147,7 @@ def _program(words: tuple[int, ...]) -> object:
 def _before(steps: Steps, parameters: Mapping[str, Tensor], precision: Precision) -> Values:
     """What depends on parameters alone."""
     plan = steps.plan
-    nothing = Inputs(torch.zeros(1, 1, plan.graph.input_size), (torch.zeros(1, 1),), parameters)
+    nothing = Inputs(torch.zeros(1, 1, plan.graph.input_size, **FLOATS), (torch.zeros(1, 1, **FLOATS),), parameters)
     values = evaluation.leaves(plan, nothing)
     stacked = evaluation.stack(plan.graph.nodes, plan.constant, parameters)
     evaluation.run_stages(plan.graph.nodes, plan.constant, values, stacked)
@@ -164,7 +165,7 @@ def _tables(layer: _Bound, tokens: Tokens, precision: Precision) -> list[Tensor]
     plan, parameters = layer.steps.plan, layer.parameters
     nodes = plan.graph.nodes
     values: Values = dict(layer.fixed)
-    x = torch.arange(tokens.size) if tokens.embedding is None else tokens.embedding
+    x = torch.arange(tokens.size, device="cpu") if tokens.embedding is None else tokens.embedding
     values.update((i, x) for i, node in enumerate(nodes) if node.op == "input")
     stacked = evaluation.stack(nodes, plan.input, parameters)
     evaluation.run_stages(nodes, plan.input, values, stacked, precision=precision)
@@ -202,7 +203,7 @@ class Generation:
         self.layers: list[_Bound] = []
         source = None
         if embedding is not None and not table:
-            source = torch.zeros(1, batch, embedding.shape[1])
+            source = torch.zeros(1, batch, embedding.shape[1], **FLOATS)
         for number, layer in enumerate(layers):
             steps = lower(layer.graph, precision=precision, table=table and number == 0)
             assert steps is not None, "`runs` says what can be run"
@@ -237,7 +238,7 @@ class Generation:
         Returns:
             (T or fewer, B) int64; None where scores are no numbers.
         """
-        made = torch.empty(chances.shape, dtype=torch.int64)
+        made = torch.empty(chances.shape, dtype=torch.int64, device="cpu")
         count = self.engine.run(
             tokens.data_ptr(), chances.data_ptr(), made.data_ptr(), ended.data_ptr(), list(endings), len(chances)
         )
@@ -257,7 +258,7 @@ class Stream:
     def __init__(self, layers: Sequence[Layer], batch: int, vocabulary: int | None, *, precision: Precision) -> None:
         threads = min(torch.get_num_threads(), _useful_threads(layers, batch))
         self.layers: list[_Bound] = []
-        self.input = torch.zeros(1, batch, layers[0].graph.input_size if vocabulary is None else 0)
+        self.input = torch.zeros(1, batch, layers[0].graph.input_size if vocabulary is None else 0, **FLOATS)
         source = self.input
         for number, layer in enumerate(layers):
             steps = lower(layer.graph, precision=precision, table=vocabulary is not None and number == 0)

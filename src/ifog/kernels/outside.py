@@ -17,6 +17,7 @@ from ifog.compiler import evaluation
 from ifog.compiler.graph import Node, matrices
 from ifog.compiler.loops import Block, Loops
 from ifog.compiler.precision import Precision, rounded_rows, rounded_weights
+from ifog.kernels.numbers import FLOATS
 from ifog.kernels.sharing import Shared, side_by_side
 from ifog.kernels.weight_gradients import Outer, in_order, in_place, outers, span, totals_layout
 
@@ -65,7 +66,7 @@ class Values(dict[int, Tensor]):
             mask = inputs.masks[self.masks.index(n)]
             self[n] = mask.expand(len(inputs.x), *mask.shape[1:])
         elif node.op == "constant":
-            self[n] = torch.full((1,), float(str(node.attributes[0])))
+            self[n] = torch.full((1,), float(str(node.attributes[0])), **FLOATS)
         else:
             raise KeyError(n)
         return self[n]
@@ -184,7 +185,7 @@ class Totals(NamedTuple):
 def room_for_totals(loops: Loops, shared: Shared) -> Totals:
     """Zeros for the sums that the backward loop makes."""
     offsets, size, _ = totals_layout(loops, shared)
-    return Totals(torch.zeros(size), offsets)
+    return Totals(torch.zeros(size, **FLOATS), offsets)
 
 
 def after(
@@ -322,7 +323,7 @@ class _After:
         if value.is_floating_point():
             return self._sum(d, _flat(value.expand(*bundle.shape[:-1], -1)))
         name, flag, _ = outer.terms[0]
-        columns = torch.zeros(self.values.parameters[name].shape[0 if flag else 1], d.shape[-1])
+        columns = torch.zeros(self.values.parameters[name].shape[0 if flag else 1], d.shape[-1], **FLOATS)
         return columns.index_add_(0, value.reshape(-1), d.to(torch.float32)).t()
 
     def _sum(self, d: Tensor, a: Tensor) -> Tensor:
@@ -330,7 +331,7 @@ class _After:
             return d.t() @ a
         if _multiplies_bf16():
             return (d.to(torch.bfloat16).t() @ a.to(torch.bfloat16)).to(torch.float32)
-        total = torch.zeros(d.shape[1], a.shape[1])
+        total = torch.zeros(d.shape[1], a.shape[1], **FLOATS)
         for rows in range(0, len(d), ROWS):
             left, right = (rounded_rows(v[rows : rows + ROWS], "bf16") for v in (d, a))
             total.addmm_(left.t(), right)

@@ -41,7 +41,7 @@ def numbers(sizes: Tensor, order: Tensor, steps: int, *, time_first: bool = True
         For each packed row its padded one, and for each padded row its packed one, negative where there is none.
     """
     batch = len(order)
-    rows, back = (torch.empty(n, dtype=torch.int64) for n in (int(sizes.sum()), steps * batch))
+    rows, back = (torch.empty(n, dtype=torch.int64, device="cpu") for n in (int(sizes.sum()), steps * batch))
     loaded_engine().number_rows(
         sizes.data_ptr(), len(sizes), order.data_ptr(), *((batch, 1) if time_first else (1, steps)),
         rows.data_ptr(), back.data_ptr(), len(back),

@@ -150,9 +150,12 @@ def in_place(loops: Loops, shared: Shared) -> InPlace | None:
     for outer in found:
         if outer.whole:
             places[outer.whole] = (len(arrays), 0)
-        single = {(name,): (len(arrays), k) for k, (name, flag, _) in enumerate(outer.terms) if uses[name] == 1 and not flag}
-        places |= {} if outer.whole else single
-        arrays.append((outer.role, () if outer.whole else tuple(nodes[d].size for _, _, d in outer.terms)))
+            arrays.append((outer.role, ()))
+            continue
+        for piece, (name, flag, _) in enumerate(outer.terms):
+            if uses[name] == 1 and not flag:
+                places[(name,)] = (len(arrays), piece)
+        arrays.append((outer.role, tuple(nodes[d].size for _, _, d in outer.terms)))
     if any(names not in places for names in shared.rows):
         return None
     return InPlace(tuple(arrays), tuple(places[names] for names in shared.rows))

@@ -58,7 +58,7 @@ def extent(
         ShapeError: A shape, a type or a value that can't be meant.
     """
     if lengths is not None:
-        lengths = torch.as_tensor(lengths)
+        lengths = torch.as_tensor(lengths, device=device)
         if lengths.shape != (batch,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
             raise ShapeError(
                 f"lengths: expected {batch} integers, one for each sequence of the batch, "
@@ -79,7 +79,7 @@ def extent(
                 f"reset: expected a bool tensor of shape ({steps}, {batch}), (time, batch), "
                 f"got {tuple(reset.shape)} of {reset.dtype}"
             )
-        reset = reset.to(device).unsqueeze(-1)
+        reset = reset.to(device, copy=True).unsqueeze(-1)  # backward reads it too, when the caller may have changed it
         # past its end the state stays as it is
         span = replace(span, reset=reset if span.valid is None else reset & span.valid)
     return span

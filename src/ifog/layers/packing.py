@@ -56,7 +56,7 @@ class Packing:
     @staticmethod
     def of_sizes(sizes: Int[Tensor, "T"], batch: int) -> Packing:
         """Of what a `PackedSequence` holds, whose states have the packed order too."""
-        return Packing(_numbers(sizes), len(sizes), torch.arange(batch))
+        return Packing(_numbers(sizes), len(sizes), torch.arange(batch, device="cpu"))
 
     @property
     def batch(self) -> int:
@@ -66,25 +66,25 @@ class Packing:
     @cached_property
     def _places(self) -> tuple[Tensor, Tensor]:
         """The step and the place in its step of each packed row."""
-        reach = torch.arange(self.batch) < torch.tensor(self.sizes).unsqueeze(1)
+        reach = torch.arange(self.batch, device="cpu") < torch.tensor(self.sizes, device="cpu").unsqueeze(1)
         step, place = reach.nonzero(as_tuple=True)
         return step, place
 
     @cached_property
     def _time_first(self) -> tuple[Tensor, Tensor]:
         """For each packed row which of the `T * B` rows it is, and the other way round."""
-        return numbers(torch.tensor(self.sizes), self.order, self.steps)
+        return numbers(torch.tensor(self.sizes, device="cpu"), self.order, self.steps)
 
     @cached_property
     def _batch_first(self) -> tuple[Tensor, Tensor]:
         """Likewise of `B * T` rows."""
-        return numbers(torch.tensor(self.sizes), self.order, self.steps, time_first=False)
+        return numbers(torch.tensor(self.sizes, device="cpu"), self.order, self.steps, time_first=False)
 
     @cached_property
     def _turned(self) -> Tensor:
         """Which packed row is as far from its sequence's end as each is from its beginning."""
         step, place = self._places
-        sizes = torch.tensor(self.sizes)
+        sizes = torch.tensor(self.sizes, device="cpu")
         lengths = torch.bincount(place, minlength=self.batch)
         return (sizes.cumsum(0) - sizes)[lengths[place] - 1 - step] + place
 

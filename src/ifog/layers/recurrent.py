@@ -140,6 +140,11 @@ class Recurrent(Stack):
                         keep_orthogonal(self, name)
                 if self.learned:
                     for name, n in zip(self.cell.states, p.graph.state_sizes, strict=True):
+                        if f"initial_{name}" in p.graph.rows:
+                            raise ConfigError(
+                                f"Recurrent: cell {self.cell.name} has a parameter initial_{name}, which is what the "
+                                "learned initial state is called; rename it"
+                            )
                         self.register_parameter(f"initial_{name}{suffix}", nn.Parameter(torch.empty(n)))
 
     def reset_parameters(self) -> None:

@@ -156,12 +156,13 @@ class Stack(nn.Module):
         if self.vocabulary is not None:
             x = x.long()
         states = None if state is None else self.unpack(state, x.shape[1], batched)
+        reset = None if reset is None else torch.as_tensor(reset, device=x.device)
         if reset is not None and self.batch_first and batched:
             reset = reset.transpose(0, 1)
         if reset is not None and not batched and reset.dim() == 1:
             reset = reset.unsqueeze(1)
         if lengths is not None and not batched:
-            lengths = torch.as_tensor(lengths).reshape(-1)
+            lengths = torch.as_tensor(lengths, device=x.device).reshape(-1)
         y, last, gates = self.unroll(x, states, lengths, reset, return_gates)
         state = self.pack(last, batched)
         if not return_gates:
@@ -190,9 +191,11 @@ class Stack(nn.Module):
         """Each layer's and direction's own states out of what `pack` made, checked."""
         parts = (state,) if isinstance(state, Tensor) else tuple(state)
         names, count = self.state_names, len(self.plans) * self.directions
-        if len(parts) != len(names):
+        if len(parts) != len(names) or not all(isinstance(part, Tensor) for part in parts):
+            kinds = ", ".join(type(part).__name__ for part in parts)
             raise ShapeError(
-                f"state: {type(self).__name__} has {len(names)} states ({', '.join(names)}), got {len(parts)} tensors"
+                f"state: {type(self).__name__} has {len(names)} states ({', '.join(names)}), each a tensor; got "
+                f"{len(parts)} ({kinds})"
             )
         for name, part, width in zip(names, parts, self._widths, strict=True):
             wanted = (count, batch, width) if batched else (count, width)
@@ -307,6 +310,12 @@ class Stack(nn.Module):
     def time_first(self, x: Tensor) -> tuple[Tensor, bool]:
         """`x` as `(T, B, ...)`, and whether it came with a batch axis."""
         full = 2 if self.vocabulary is not None else 3
+        if not isinstance(x, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]: what a user wrote
+            raise ShapeError(
+                f"{type(self).__name__}: expected a tensor, got {type(x).__name__}; make one with torch.as_tensor, and "
+                "of sequences of several lengths pad_sequence, with lengths= (a PackedSequence is for ifog.LSTM, GRU "
+                "and RNN)"
+            )
         if x.dim() not in (full - 1, full):
             wanted = "(time, batch" if not self.batch_first else "(batch, time"
             tail = ")" if full == 2 else ", features)"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 __all__ = ["detach_state", "state_type"]
@@ -44,6 +45,10 @@ def _make_type(cell: str, names: tuple[str, ...]) -> type[Any]:
 
 def _rebuilt(cell: str, names: tuple[str, ...], values: tuple[Tensor, ...]) -> Any:
     return state_type(cell, names)(*values)
+
+
+# so that torch.load, which runs no code by default, takes a saved state: this makes a named tuple and nothing else
+torch.serialization.add_safe_globals([_rebuilt])
 
 
 def detach_state(state: S) -> S:

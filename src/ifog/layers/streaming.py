@@ -72,7 +72,7 @@ class Streaming:
         states = stack.first_states(self.batch, x) if state is None else stack.unpack(state, self.batch, True)
         states = [tuple(s if s.stride(-1) == 1 else s.contiguous() for s in one) for one in states]
         sizes = [p.graph.state_sizes for p in stack.plans]
-        made = [tuple(torch.empty(self.batch, n) for n in one) for one in sizes]
+        made = [tuple(torch.empty(self.batch, n, dtype=torch.float32, device="cpu") for n in one) for one in sizes]
         return self.stream.step(x, states, made), stack.pack(made, True)
 
 
