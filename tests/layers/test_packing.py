@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 import ifog
 from ifog.cells import get, variational, zoneout
+from ifog.errors import ShapeError
 from ifog.kernels.loading import available
 from ifog.kernels.rows import numbers, pick
 from ifog.layers.masks import draw, extent
@@ -215,3 +216,20 @@ def test_packed_rows_are_numbered_as_they_lie(lengths: list[int], time_first: bo
     rows, back = numbers(torch.tensor(sizes), torch.tensor(order), steps, time_first=time_first)
     assert rows.tolist() == wanted
     assert back.tolist() == [wanted.index(row) if row in wanted else -1 for row in range(steps * len(lengths))]
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("backend", ["cpu", "symbolic"])
+def test_what_pads_ids_may_be_anything(backend: str, batch_first: bool) -> None:
+    layer = ifog.Recurrent("gru", None, 6, vocabulary=9, backend=backend, batch_first=batch_first)
+    ids, lengths = torch.randint(0, 9, (7, 3)), [7, 2, 4]
+    padded = ids.clone()
+    for k, length in enumerate(lengths):
+        padded[length:, k] = -100
+    found, wanted = (layer(v.T if batch_first else v, lengths=lengths) for v in (padded, ids))
+    assert torch.equal(found[0], wanted[0])
+    assert torch.equal(found[1].h, wanted[1].h)
+    assert (padded == -100).sum() == 8  # the caller's own ids are left alone
+    padded[1, 1] = -1
+    with pytest.raises(ShapeError, match="token ids must be 0 to 8, got -1"):
+        layer(padded.T if batch_first else padded, lengths=lengths)

@@ -152,6 +152,9 @@ class Stack(nn.Module):
             ShapeError: A tensor of the wrong shape or type.
         """
         x, batched = self.time_first(x)
+        if lengths is not None:
+            lengths = torch.as_tensor(lengths, device=x.device)
+            x = self._filled(x, lengths)
         self.check_input(x)
         if self.vocabulary is not None:
             x = x.long()
@@ -162,12 +165,18 @@ class Stack(nn.Module):
         if reset is not None and not batched and reset.dim() == 1:
             reset = reset.unsqueeze(1)
         if lengths is not None and not batched:
-            lengths = torch.as_tensor(lengths, device=x.device).reshape(-1)
+            lengths = lengths.reshape(-1)
         y, last, gates = self.unroll(x, states, lengths, reset, return_gates)
         state = self.pack(last, batched)
         if not return_gates:
             return self.layout(y, batched), state
         return self.layout(y, batched), state, {name: self.layout(value, batched) for name, value in gates.items()}
+
+    def _filled(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Ids with a token in place of what pads a sequence, which may be anything, such as -1."""
+        if self.vocabulary is None or lengths.numel() != x.shape[1] or lengths.is_floating_point():
+            return x  # lengths are checked later
+        return x * (torch.arange(len(x), device=x.device).unsqueeze(1) < lengths.reshape(-1))
 
     def layout(self, value: Tensor, batched: bool) -> Tensor:
         """`value` `(T, B, ...)` as the caller wants it."""
