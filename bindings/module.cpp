@@ -197,7 +197,8 @@ nb::ndarray<nb::pytorch> borrow(const std::vector<std::size_t>& shape, std::size
     for (const std::size_t n : shape) size *= n;
     auto* block = new ifog::Block(size);
     const nb::capsule owner(block, [](void* p) noexcept { delete static_cast<ifog::Block*>(p); });
-    return {block->data(), shape.size(), shape.data(), owner, nullptr, element == 4 ? floats : element == 2 ? halves : bytes};
+    const nb::dlpack::dtype type = element == 4 ? floats : element == 2 ? halves : bytes;
+    return {block->data(), shape.size(), shape.data(), owner, nullptr, type};
 }
 
 void pick_rows(std::uintptr_t out, std::uintptr_t source, std::int64_t stride, std::size_t width, std::uintptr_t rows,

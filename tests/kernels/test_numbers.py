@@ -71,7 +71,7 @@ def test_a_weight_that_is_not_like_the_others_is_refused(change: Callable[[Tenso
 def test_a_learned_state_of_another_type_is_refused() -> None:
     net = ifog.Recurrent("lstm", 4, 5, initial_state="learned")
     net.initial_h_l0 = nn.Parameter(net.initial_h_l0.detach().double())
-    with pytest.raises(ShapeError, match="it is torch.float64"):
+    with pytest.raises(ShapeError, match="^state h: it is torch.float64"):
         net(torch.randn(6, 3, 4))
 
 

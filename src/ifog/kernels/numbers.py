@@ -35,7 +35,7 @@ def check(graph: Graph, shared: Shared, given: Mapping[Hashable, Tensor]) -> Non
     shapes = {p.name: p.shape for p in graph.parameters}
     for role, value in given.items():
         kind, which = cast("tuple[str, int]", role if isinstance(role, tuple) else (role, 0))
-        name = kind
+        name = f"state {graph.states[which % len(graph.states)].name}" if kind == "begin" else kind
         if kind == "weight" and which < len(shared.rows):
             names = shared.rows[which]
             name = f"weight {', '.join(names)}"

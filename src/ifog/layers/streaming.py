@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ifog.errors import ShapeError
 from ifog.kernels.generation import Layer, Stream, runs
+from ifog.kernels.numbers import FLOATS
 
 if TYPE_CHECKING:
     from ifog.layers.stack import Stack
@@ -72,7 +73,7 @@ class Streaming:
         states = stack.first_states(self.batch, x) if state is None else stack.unpack(state, self.batch, True)
         states = [tuple(s if s.stride(-1) == 1 else s.contiguous() for s in one) for one in states]
         sizes = [p.graph.state_sizes for p in stack.plans]
-        made = [tuple(torch.empty(self.batch, n, dtype=torch.float32, device="cpu") for n in one) for one in sizes]
+        made = [tuple(torch.empty(self.batch, n, **FLOATS) for n in one) for one in sizes]
         return self.stream.step(x, states, made), stack.pack(made, True)
 
 
@@ -83,7 +84,7 @@ def watched(module: nn.Module) -> bool:
 
 def _can(stack: Stack) -> bool:
     """Whether the engine runs every layer, and nothing wants chance or a look at a sequence."""
-    if stack.training and (stack.dropout or any(w.dropout for p in stack.plans for w in p.graph.parameters)):
+    if stack.training and (stack.dropout or any(p.graph.drops for p in stack.plans)):
         return False
     if watched(stack) or (stack.training and any(p.graph.masks for p in stack.plans)):
         return False
